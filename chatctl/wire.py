@@ -1,0 +1,311 @@
+"""Every byte of the protocol: UTF-8 text, one line a message, no handshake.
+
+What the server writes, and to whom:
+
+    > Connected to the chat server (3 users online)       the newcomer, first of all
+    > New user 127.0.0.1:32838 entered (3 users online)   everyone else, and the console
+    [127.0.0.1:32838] text                                everyone but the sender, and the console
+    [You] text                                            the sender
+    < The user 127.0.0.1:32838 left (2 users online)      everyone who stays, and the console
+    ! text                                                one member (an answer) or all (an announcement)
+
+What a client writes is chat, unless it begins with ``/``. A line can never pass for a notice or for somebody
+else's words, because everything a member can cause begins with one of these heads and because `clean` leaves
+no character in it that a terminal would obey.
+
+The module has three parts: `LineDecoder` and `clean` (bytes from a peer → clean lines), the formatters (events →
+bytes for the log), and `parse` (a line of the server → an event, for clients). It does no I/O.
+"""
+
+import enum
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MAX_LINE = 4096
+"""Bytes a client's line may have, its LF or CRLF not counted, unless the server is told otherwise."""
+
+_BOM = b"\xef\xbb\xbf"
+_TLS = b"\x16\x03"  # a handshake record, major version 3 (RFC 8446, section 5.1)
+
+# Telnet commands (RFC 854). IAC begins one; SB … IAC SE is a subnegotiation; WILL, WONT, DO and DONT name an option.
+_IAC, _SE, _SB, _WILL, _DONT = 0xFF, 0xF0, 0xFA, 0xFB, 0xFE
+_SUBNEGOTIATION = 256  # bytes after which one that does not end is given up
+
+_REQUEST_LINE = re.compile(rb" HTTP/\d+(\.\d+)?\Z")  # how the first line of HTTP/0.9 to 1.1 ends (RFC 9112, section 3)
+_REQUEST_START = re.compile(rb"[A-Z]+ (/|http)")
+
+_VISIBLE = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}  # C0 and DEL as their control pictures
+del _VISIBLE[ord("\t")]
+_VISIBLE |= dict.fromkeys([*range(0x80, 0xA0)], 0xFFFD)  # C1
+_VISIBLE |= dict.fromkeys([0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)  # breaks, bidi
+
+
+def clean(text: str) -> str:
+    """Make terminal control visible, so that ``text`` can be shown anywhere.
+
+    C0 (but TAB) and DEL become the control pictures U+2400 to U+2421; C1, the separators U+2028 and U+2029 and the
+    bidi controls U+202A to U+202E and U+2066 to U+2069 become U+FFFD. Joiners and combining marks stay, so
+    every language and emoji survives. Cleaning twice changes nothing more.
+    """
+    return text if text.isprintable() else text.translate(_VISIBLE)
+
+
+class Rejected(enum.Enum):
+    """What a `LineDecoder` yields in place of a line that cannot be one."""
+
+    TOO_LONG = "too long"
+    TLS = "a TLS hello"
+    HTTP = "an HTTP request"
+
+
+class LineDecoder:
+    """Bytes from a peer, in chunks of any size, → clean lines.
+
+    Telnet negotiation and a byte-order mark at the start vanish, lines end with LF or CRLF, invalid UTF-8 becomes
+    U+FFFD, control characters become visible (`clean`), lines that are empty after that are left out. A line that
+    is too long is thrown away up to its newline in constant memory. How the bytes are cut into chunks makes no
+    difference to what comes out.
+
+    Args:
+        max_line: bytes a line may have, without its ending; a longer one yields `Rejected.TOO_LONG`.
+        guard: refuse a connection that begins like TLS or HTTP: yield `Rejected.TLS` or `Rejected.HTTP` and nothing
+            after it. A browser could otherwise be made to speak in the room by any web page.
+    """
+
+    __slots__ = ("_ended", "_guard", "_held", "_max_line", "_opening", "_partial", "_skipping")
+
+    def __init__(self, max_line: int = MAX_LINE, *, guard: bool = False) -> None:
+        self._max_line = max_line
+        self._guard = guard  # True until the first line has passed
+        self._held = b""  # a telnet command that has not ended
+        self._opening: bytes | None = b""  # the first bytes, while they may be a BOM or TLS; None after that
+        self._partial = b""  # a line that has not ended, at most max_line + 1 bytes
+        self._skipping = False  # inside a line that was too long
+        self._ended = False  # nothing gets through any more
+
+    def feed(self, data: bytes) -> list[bytes | Rejected]:
+        """Take the next bytes, return the lines they complete, in order: UTF-8, not empty, without their ending."""
+        if self._held or _IAC in data:
+            data = self._negotiate(self._held + data)
+        if self._opening is not None:
+            data = self._opening + data
+            if data in (b"", _BOM[:1], _BOM[:2], _TLS[:1]):
+                self._opening = data
+                return []
+            self._opening = None
+            if self._guard and data.startswith(_TLS):
+                self._ended = True
+                return [Rejected.TLS]
+            data = data.removeprefix(_BOM)
+        if self._ended:
+            return []
+        if self._skipping:
+            _, newline, data = data.partition(b"\n")
+            if not newline:
+                return []
+            self._skipping = False
+        block, newline, rest = data.rpartition(b"\n")
+        if not newline:
+            return self._extend(rest)
+        block, self._partial = self._partial + block, b""
+        lines = self._lines(block)
+        return lines + self._extend(rest) if rest else lines
+
+    def finish(self) -> list[bytes | Rejected]:
+        """End the input: return what came after the last newline as a line. Call `feed` no more."""
+        last, self._partial = (self._opening or b"") + self._partial, b""
+        return self._lines(last) if last else []
+
+    def _lines(self, block: bytes) -> list[bytes | Rejected]:
+        """The clean lines of a block that ends where a line ends."""
+        raw_lines = block.split(b"\n")
+        if not self._guard and max(map(len, raw_lines)) <= self._max_line:  # none to refuse: look at all of it at once
+            try:
+                if block.decode().replace("\n", "").isprintable():
+                    return [line for line in raw_lines if line]
+            except UnicodeDecodeError:
+                pass
+        lines: list[bytes | Rejected] = []
+        for raw in raw_lines:
+            raw = raw.removesuffix(b"\r")
+            line = self._too_long(raw) if len(raw) > self._max_line else self._clean(raw)
+            if line:
+                lines.append(line)
+            if self._ended:
+                break
+        return lines
+
+    def _clean(self, raw: bytes) -> bytes | Rejected:
+        line = clean(raw.decode("utf-8", "replace")).encode()
+        if self._guard and line:
+            self._guard = False
+            if _REQUEST_LINE.search(line):
+                self._ended = True
+                return Rejected.HTTP
+        return line
+
+    def _too_long(self, start: bytes) -> Rejected:
+        self._ended = self._guard and _REQUEST_START.match(start) is not None
+        self._guard = False
+        return Rejected.HTTP if self._ended else Rejected.TOO_LONG
+
+    def _extend(self, data: bytes) -> list[bytes | Rejected]:
+        """Keep ``data``, which has no newline, as (more of) a line that has not ended."""
+        if self._ended:
+            return []
+        self._partial += data
+        # One byte more may be the CR of its ending.
+        if len(self._partial) <= self._max_line + self._partial.endswith(b"\r"):
+            return []
+        start, self._partial = self._partial, b""
+        self._skipping = True
+        return [self._too_long(start)]
+
+    def _negotiate(self, data: bytes) -> bytes:
+        """Remove the telnet commands from ``data``; keep one that has not ended for the next chunk.
+
+        ``IAC IAC`` is the data byte FF (RFC 854), so one FF stays of it. FF before a byte below F0 is no telnet and
+        stays, to become U+FFFD like other invalid UTF-8.
+        """
+        text = []
+        at = 0
+        self._held = b""
+        while (iac := data.find(_IAC, at)) >= 0:
+            text.append(data[at:iac])
+            end = _telnet_end(data, iac)
+            if end > len(data):
+                self._held = data[iac:]
+                return b"".join(text)
+            if end == iac + 1 or data[iac + 1] == _IAC:
+                text.append(b"\xff")
+            at = end
+        text.append(data[at:])
+        return b"".join(text)
+
+
+def _telnet_end(data: bytes, iac: int) -> int:
+    """Where the command that begins at ``iac`` ends; more than ``len(data)`` when it has not ended yet."""
+    if iac + 1 == len(data):
+        return len(data) + 1
+    command = data[iac + 1]
+    if command < _SE:
+        return iac + 1
+    if _WILL <= command <= _DONT:
+        return iac + 3
+    if command != _SB:
+        return iac + 2
+    limit = iac + 2 + _SUBNEGOTIATION
+    at = iac + 2
+    while (at := data.find(_IAC, at, limit - 1)) >= 0:
+        if data[at + 1 : at + 2] == bytes([_SE]):
+            return at + 2
+        at += 2  # IAC IAC is data here, and no other command belongs here
+    return limit
+
+
+def name(host: str, port: int) -> str:
+    """How a member is called: its address, ``[::1]:5000`` for IPv6; an IPv4 address mapped into IPv6 is IPv4."""
+    if ":" not in host:
+        return f"{host}:{port}"
+    mapped = ipaddress.IPv6Address(host).ipv4_mapped
+    return f"{mapped}:{port}" if mapped else f"[{host}]:{port}"
+
+
+def started(port: int) -> bytes:
+    """The first line of the console."""
+    return b"Chat Server started on port %d.\n" % port
+
+
+def connected(users: int) -> bytes:
+    """The first line of a member."""
+    return b"> Connected to the chat server (%b)\n" % _online(users)
+
+
+def entered(name: str, users: int) -> bytes:
+    """What the others see when a member enters."""
+    return b"> New user %b entered (%b)\n" % (name.encode(), _online(users))
+
+
+def left(name: str, users: int) -> bytes:
+    """What those who stay see when a member goes."""
+    return b"< The user %b left (%b)\n" % (name.encode(), _online(users))
+
+
+def said(name: str, lines: Sequence[bytes]) -> bytes:
+    """Some lines of one member, as the others see them."""
+    head = b"[%b] " % name.encode()
+    return head + (b"\n" + head).join(lines) + b"\n"
+
+
+def echo(lines: Sequence[bytes]) -> bytes:
+    """The same lines as their sender sees them."""
+    return said("You", lines)
+
+
+def answer(*lines: str) -> bytes:
+    """What the server itself says, to one member or to all."""
+    return "".join(f"! {line}\n" for line in lines).encode()
+
+
+def online(users: int) -> str:
+    """A number of users in words: ``user`` for 0 and 1, ``users`` from 2 on, as it always was on this wire."""
+    return f"{users} {'user' if users < 2 else 'users'} online"
+
+
+def _online(users: int) -> bytes:
+    return online(users).encode()
+
+
+class Kind(enum.StrEnum):
+    """What a line of the server tells; its value is the word for it in anything machines read."""
+
+    CONNECTED = "connected"
+    ENTERED = "entered"
+    MESSAGE = "message"
+    OWN = "own"
+    LEFT = "left"
+    ANSWER = "answer"
+    OTHER = "other"
+
+
+class Event(NamedTuple):
+    """One line of the server, understood.
+
+    ``line`` is the whole line. ``name`` is who entered, spoke or left; ``text`` what was said, by a
+    member or by the server (the whole line for `Kind.OTHER`); ``users`` the number online that a notice gives.
+    """
+
+    kind: Kind
+    line: str
+    name: str | None = None
+    text: str = ""
+    users: int | None = None
+
+
+_COUNT = r"\((\d{1,9}) users? online\)"
+_CONNECTED = re.compile(rf"> Connected to the chat server {_COUNT}")
+_ENTERED = re.compile(rf"> New user (\S+) entered {_COUNT}")
+_LEFT = re.compile(rf"< The user (\S+) left {_COUNT}")
+_SAID = re.compile(r"\[(\S+?)\] (.*)", re.DOTALL)
+
+
+def parse(line: str) -> Event:
+    """Understand a line of the server, given without its newline.
+
+    A name is any run without spaces and a head ends at the first ``] ``, so that nicknames can come. A line of no
+    known head is `Kind.OTHER`: pass it on, later servers may say more.
+    """
+    if said := _SAID.fullmatch(line):
+        name, text = said.groups()
+        return Event(Kind.OWN, line, text=text) if name == "You" else Event(Kind.MESSAGE, line, name, text)
+    if line.startswith("! "):
+        return Event(Kind.ANSWER, line, text=line[2:])
+    if notice := _ENTERED.fullmatch(line):
+        return Event(Kind.ENTERED, line, notice[1], users=int(notice[2]))
+    if notice := _LEFT.fullmatch(line):
+        return Event(Kind.LEFT, line, notice[1], users=int(notice[2]))
+    if notice := _CONNECTED.fullmatch(line):
+        return Event(Kind.CONNECTED, line, users=int(notice[1]))
+    return Event(Kind.OTHER, line, text=line)
