@@ -1,0 +1,200 @@
+"""One append-only log of bytes, and many views of it.
+
+Saying something is one append, whatever the size of the room. A member is a cursor into the log with a few
+overlays: places where it sees something else than the log says (its own lines as ``[You]``, its welcome, an answer
+meant for it alone). How far it is behind is a subtraction, so a slow reader costs nothing but the window of the log
+that is kept for it.
+
+    log     … > New user B entered … | [A] hi | [B] hello | < The user C left … |
+    B sees  … > Connected …          | [A] hi | [You] hello | < The user C left … |
+    overlay     ^ replaces the notice            ^ replaces its own line
+
+Views at the same cursor share one bytes object: a round over all members costs (lines + members), never their product.
+
+No I/O, no locks: whoever shares a log between threads brings the lock.
+"""
+
+import sys
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+CHUNK = 65536
+"""Bytes a view takes from the log at a time: what a member whose socket is full can hold of its own."""
+
+_ENTRY = 2048  # appends are gathered into entries of up to so many bytes: a list item for every short line is dearer
+_SHARED = 4  # chunks kept for the next view at the same cursor; nearly all are at one or two
+_FOREVER = sys.maxsize  # an offset that no log reaches
+
+
+class Log:
+    """Bytes that grow at the `tip` and are forgotten from the `start`; offsets into it are absolute.
+
+    ``lines`` counts what was ever appended.
+    """
+
+    __slots__ = ("_chunks", "_entries", "_starts", "lines", "tip")
+
+    def __init__(self) -> None:
+        self.tip = 0
+        self.lines = 0
+        # Immutable entries: a bytearray cannot grow while somebody sends from it. Each begins at its start.
+        self._entries = [b""]
+        self._starts = [0]
+        self._chunks: dict[int, bytes] = {}
+
+    @property
+    def start(self) -> int:
+        """The oldest offset that can be read."""
+        return self._starts[0]
+
+    def append(self, data: bytes, lines: int = 1) -> int:
+        """Add ``data``, which is so many whole ``lines``, at the tip; return the offset where it begins."""
+        begin = self.tip
+        if len(self._entries[-1]) + len(data) <= _ENTRY:
+            self._entries[-1] += data
+        else:
+            self._entries.append(data)
+            self._starts.append(begin)
+        self.tip = begin + len(data)
+        self.lines += lines
+        self._chunks.clear()
+        return begin
+
+    def chunk(self, cursor: int) -> bytes:
+        """What follows ``cursor``, at most `CHUNK` bytes: one object for all who ask before the next append."""
+        chunk = self._chunks.get(cursor)
+        if chunk is None:
+            if len(self._chunks) == _SHARED:
+                self._chunks.clear()
+            chunk = self._chunks[cursor] = self.read(cursor, min(cursor + CHUNK, self.tip))
+        return chunk
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes from ``begin``, not below `start`, to ``end``, not above the tip."""
+        pieces = []
+        index = bisect_right(self._starts, begin) - 1
+        while begin < end:
+            offset = self._starts[index]
+            piece = self._entries[index][begin - offset : end - offset]
+            pieces.append(piece)
+            begin += len(piece)
+            index += 1
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def trim(self, offset: int) -> None:
+        """Forget what is below ``offset``, as far as whole entries go."""
+        index = bisect_right(self._starts, offset) - 1
+        if index > 0:
+            del self._starts[:index], self._entries[:index]
+
+
+class View:
+    """What one reader still has to get of a log: a cursor, overlays, and a tail that was taken but not sent.
+
+    The reader calls `take`, sends what it got and, when not all of it went, hands the rest to `keep`. It takes again
+    only when that is sent.
+    """
+
+    __slots__ = ("_overlaid", "_overlays", "_tail", "cursor", "log")
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.cursor = log.tip
+        # (where it begins, where the log goes on, the bytes in between), in order. Most views have none most of the
+        # time, so the empty tuple that all share stands for that.
+        self._overlays: deque[tuple[int, int, bytes | memoryview]] | tuple[()] = ()
+        self._overlaid = 0
+        self._tail: memoryview | bytes = b""
+
+    @property
+    def owed(self) -> bool:
+        """Whether there is anything left to take."""
+        return self.cursor < self.log.tip or bool(self._overlays) or bool(self._tail)
+
+    @property
+    def lag(self) -> int:
+        """Bytes behind the tip: of the log, of the overlays and of the tail."""
+        return max(self.log.tip - self.cursor, 0) + self._overlaid + len(self._tail)
+
+    def overlay(self, begin: int, end: int, data: bytes) -> None:
+        """Let this view see ``data`` in place of the log from ``begin`` to ``end``, behind all earlier overlays."""
+        if not isinstance(self._overlays, deque):
+            self._overlays = deque()
+        self._overlays.append((begin, end, data))
+        self._overlaid += len(data)
+
+    def tell(self, data: bytes) -> None:
+        """Let this view alone see ``data`` at the tip."""
+        self.overlay(self.log.tip, self.log.tip, data)
+
+    def end(self) -> None:
+        """Let this view see nothing of what is appended from now on."""
+        self.overlay(self.log.tip, _FOREVER, b"")
+
+    def skip(self) -> None:
+        """Go to the tip and forget all that was owed."""
+        self.cursor, self._overlays, self._overlaid, self._tail = self.log.tip, (), 0, b""
+
+    def take(self) -> bytes | memoryview:
+        """Take what comes next, at most `CHUNK` bytes; empty when nothing is owed. The cursor is then behind it."""
+        if self._tail or self._overlays:
+            return self._take_overlaid()
+        data = self.log.chunk(self.cursor)
+        self.cursor += len(data)
+        return data
+
+    def keep(self, data: bytes | memoryview, sent: int) -> None:
+        """Give back what was taken last, ``sent`` bytes of which went; the next `take` begins with the rest."""
+        self._tail = memoryview(data)[sent:]
+
+    def _take_overlaid(self) -> bytes | memoryview:
+        if self._tail:
+            tail, self._tail = self._tail, b""
+            return tail
+        pieces: list[bytes | memoryview] = []
+        space = CHUNK
+        while space and self._overlays:
+            begin, end, data = self._overlays[0]
+            if self.cursor < begin:
+                piece: bytes | memoryview = self.log.read(self.cursor, min(begin, self.cursor + space))
+                self.cursor += len(piece)
+            else:
+                self._overlays.popleft()
+                piece = memoryview(data)[:space]
+                self._overlaid -= len(piece)
+                self.cursor = end
+                if len(piece) < len(data):
+                    self._overlays.appendleft((end, end, memoryview(data)[space:]))
+            pieces.append(piece)
+            space -= len(piece)
+        if not self._overlays:
+            self._overlays = ()
+            if space and self.cursor < self.log.tip:
+                pieces.append(self.log.chunk(self.cursor)[:space])
+                self.cursor += len(pieces[-1])
+        return b"".join(pieces)
+
+
+V = TypeVar("V", bound=View)
+
+
+def take_each(views: Iterable[V]) -> Iterator[tuple[V, bytes | memoryview]]:
+    """Let each view take, when its turn comes: `View.take` for many, at a fraction of its price.
+
+    Nearly all views of a room are at one cursor and have nothing of their own.
+    """
+    cursor = end = -1
+    shared: bytes | memoryview = b""
+    for view in views:
+        if view._tail or view._overlays:
+            yield view, view._take_overlaid()
+        elif view.cursor == cursor:
+            view.cursor = end
+            yield view, shared
+        else:
+            cursor = view.cursor
+            shared = view.take()
+            end = view.cursor
+            yield view, shared
