@@ -1,0 +1,1 @@
+"""A person in the room, or a pipe."""

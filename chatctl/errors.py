@@ -1,0 +1,42 @@
+"""What can end a command, and with which exit status.
+
+    ChatctlError            1
+    ├── ListenError         1    the server cannot have its address
+    ├── NetworkError        1    no connection, or it broke
+    ├── OutputError         1    stdout cannot be written
+    ├── InputError          2    what a command was told to read cannot be read
+    └── EchoError           3    a line was sent and its echo did not come
+
+Each is raised with one line for stderr that says what to do. Ctrl-C in the client and the bot ends with 130, usage
+errors with 2 (click's own).
+"""
+
+
+class ChatctlError(Exception):
+    """A reason to end, for the user to read; ``status`` is the exit status."""
+
+    status = 1
+
+
+class ListenError(ChatctlError):
+    """The server cannot have the address it was given."""
+
+
+class NetworkError(ChatctlError):
+    """There is no connection to the server, or it broke."""
+
+
+class OutputError(ChatctlError):
+    """Stdout cannot be written."""
+
+
+class InputError(ChatctlError):
+    """What a command was told to read cannot be read."""
+
+    status = 2
+
+
+class EchoError(ChatctlError):
+    """Lines were sent whose echoes did not come."""
+
+    status = 3

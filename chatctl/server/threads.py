@@ -1,0 +1,213 @@
+"""One thread reads each member; whoever appends to the log also sends, to all.
+
+The first reader to arrive becomes the flusher; those who come while it is at work only append, so that batches form
+under load exactly as in select mode. A reader flushes for two rounds at most and then hands the role to a thread
+that stands by for it, so that no member's own input waits long. Giving up the role and finding that nothing is owed
+happen under one hold of the lock: whoever appends after that finds no flusher and becomes one.
+
+A round collects, under the lock, what each member is owed, and sends it, without the lock and without waiting. A
+member whose socket is full gets a thread of its own, which waits, drains and ends. So a socket has one sender at a
+time: the flusher, or its drainer. Everybody else may only `shutdown` it, which wakes its reader and its drainer, and
+the last of the three to let go closes it: a closed number is used at once for the next newcomer.
+
+Readers are started with `_thread`: `threading.Thread` waits for each to have started and keeps 2 KiB for it.
+"""
+
+import _thread
+import contextlib
+import math
+import select
+import socket
+import threading
+import time
+from typing import Any
+
+from chatctl.server.base import Link, Server
+from chatctl.server.broadcast import CHUNK, take_each
+
+_RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
+_ROUNDS = 2  # that a reader flushes before it hands over
+_BACKLOG = 1024 * 1024  # bytes waiting to be sent, from which on readers wait before they append more
+_STACK = 256 * 1024  # bytes of address space for a thread's stack; what is not used costs no memory
+
+
+class ThreadsServer(Server):
+    """Serves each member in a thread of its own."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._reading: set[Link] = set()
+        self._parted: set[Link] = set()  # gone, without reader and drainer: to be closed when no round is under way
+        self._ending: list[Link] = []  # finished, and sent the last of what they were owed in this round
+        self._flushing = False  # the role of the flusher is taken
+        self._caught_up = threading.Condition(self.lock)
+        self._baton = threading.Semaphore(0)
+        self._closed = False
+
+    def run(self) -> None:
+        """Serve, see `Server.run`."""
+        threading.stack_size(_STACK)
+        stand_by = threading.Thread(target=self._stand_by, name="flusher", daemon=True)
+        stand_by.start()
+        super().run()
+        self._closed = True
+        self._baton.release()
+        stand_by.join()
+
+    def start(self, link: Link) -> None:
+        """Start the thread that reads a link. It waits for the lock before it says anything."""
+        _thread.start_new_thread(self._read, (link,))
+        self._reading.add(link)
+
+    def flush(self) -> None:
+        """Become the flusher if there is something to flush and nobody else is at it."""
+        with self.lock:
+            lead = self._lead()
+        if lead:
+            self._rounds(_ROUNDS)
+
+    def _read(self, link: Link) -> None:
+        """Read a link until its end: the life of its reader thread."""
+        while not link.eof:
+            try:
+                data = link.sock.recv(_RECEIVE)
+            except OSError as error:
+                with self.lock:
+                    self.lose(link, error)
+                break
+            with self.lock:
+                while self._flushing and self.room.backlog > _BACKLOG:
+                    self._caught_up.wait()
+                self.receive(link, data)
+                lead = self._lead()
+            if lead:
+                self._rounds(_ROUNDS)
+        with self.lock:
+            self._reading.remove(link)
+            if link.shut:
+                self.half_close(link)
+            self._let_go(link)
+        self.flush()
+
+    def _lead(self) -> bool:
+        """Take the role of the flusher, if it is free and there is something to do. The lock is held."""
+        if self._flushing or self.room.quiet:
+            return False
+        self._flushing = True
+        return True
+
+    def _rounds(self, limit: float) -> None:
+        """Flush until nothing is owed, or hand over after so many rounds. The role is ours."""
+        while True:
+            with self.lock:
+                self._settle()
+                if self.room.quiet:
+                    self._flushing = False
+                    return
+                if limit == 0:
+                    break
+                batch = self._collect()
+            for link, data in batch:
+                self._send(link, data)
+            limit -= 1
+        self._baton.release()
+
+    def _stand_by(self) -> None:
+        """Take over from readers that have flushed long enough."""
+        while self._baton.acquire() and not self._closed:
+            self._rounds(math.inf)
+
+    def _collect(self) -> list[tuple[Link, bytes | memoryview]]:
+        """Begin a round: what is to be sent, and to whom. The lock is held."""
+        stalled = self.stalled
+        batch = list(take_each([link for link in self.room.moved() if link not in stalled]))
+        for link in self.room.touched():
+            if link.gone:
+                with contextlib.suppress(OSError):
+                    link.sock.shutdown(socket.SHUT_RDWR)
+                self._let_go(link)
+            elif link not in stalled:
+                batch.append((link, link.take()))
+                if link.finished:
+                    self._ending.append(link)
+        self.console.wake()
+        return batch
+
+    def _settle(self) -> None:
+        """End a round: take the endings a step further. The lock is held and nobody sends from a batch."""
+        for link in self._ending:
+            if link not in self.stalled and not link.gone:
+                self.half_close(link)
+        self._ending.clear()
+        self.room.trim(self.stalled)
+        self._close_parted()
+        self._caught_up.notify_all()
+        if self.room.deadline is not None and self.room.deadline < self.due:
+            self.wake()
+
+    def _send(self, link: Link, data: bytes | memoryview) -> None:
+        """Send a link all that it is owed, or what it takes. The lock is not held."""
+        try:
+            while data:
+                try:
+                    sent = link.sock.send(data, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    sent = 0
+                if sent == len(data) < CHUNK:
+                    return
+                with self.lock:
+                    if sent < len(data):
+                        link.keep(data, sent)
+                        self._stall(link)
+                        return
+                    data = link.take()
+        except OSError as error:
+            with self.lock:
+                self.lose(link, error)
+
+    def _stall(self, link: Link) -> None:
+        """Leave a link whose socket is full to a drainer. The lock is held."""
+        try:
+            _thread.start_new_thread(self._drain, (link,))
+        except RuntimeError as error:
+            self.room.leave(link, f"stalled, and {error}")
+        else:
+            self.stalled.add(link)
+
+    def _drain(self, link: Link) -> None:
+        """Wait for a stalled link to take what it is owed: the life of its drainer thread."""
+        poll = select.poll()
+        poll.register(link.sock, select.POLLOUT)
+        while True:
+            poll.poll()  # also returns when the socket is shut down
+            with self.lock:
+                data = b"" if link.gone else link.take()
+                if not data:  # under the same hold of the lock: what is appended next finds a link that is not stalled
+                    self.stalled.remove(link)
+                    if link.finished and not link.gone:
+                        self.half_close(link)
+                    self._let_go(link)
+                    break
+            try:
+                sent = link.sock.send(data, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                with self.lock:
+                    self.lose(link, error)
+                continue
+            with self.lock:
+                link.keep(data, sent)
+                self.room.progress(link, time.monotonic())
+        self.flush()
+
+    def _let_go(self, link: Link) -> None:
+        """Have a link that is gone closed as soon as nobody uses its socket. The lock is held."""
+        if link.gone and link in self.links and link not in self._reading and link not in self.stalled:
+            self._parted.add(link)
+            if not self._flushing:
+                self._close_parted()
+
+    def _close_parted(self) -> None:
+        while self._parted:
+            self.close(self._parted.pop())

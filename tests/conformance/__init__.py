@@ -1,0 +1,1 @@
+"""What a room promises, over every mode."""

@@ -1,0 +1,330 @@
+"""The eight promises, one by one."""
+
+import contextlib
+import itertools
+import re
+import resource
+import signal
+import socket
+import time
+
+import pytest
+
+from tests.conformance.conftest import Start
+from tests.rooms import Peer, Room, chat, gather
+
+MIB = 1024 * 1024
+NOTICE = re.compile(r"[><] .* \((\d+) users? online\)")
+
+
+def said(peer: Peer, lines: list[str]) -> list[str]:
+    """What a member saw said, its own lines under its name."""
+    return [line.replace("[You]", f"[{peer.name}]", 1) for line in chat(lines)]
+
+
+def test_one_order(room: Room) -> None:
+    """Five who talk at the same time see all lines in the same order, each sender's in the order they were sent."""
+    peers = room.peers(5)
+    for peer in peers:
+        peer.say(*(f"line {number} of {peer.name}" for number in range(300)))
+    gather(peers, lambda peer: len(chat(peer.lines)) == 1500)
+    transcripts = [said(peer, peer.lines) for peer in peers]
+    assert all(transcript == transcripts[0] for transcript in transcripts)
+    for peer in peers:
+        mine = [line for line in transcripts[0] if line.startswith(f"[{peer.name}]")]
+        assert mine == [f"[{peer.name}] line {number} of {peer.name}" for number in range(300)]
+
+
+def test_whole_lines(room: Room) -> None:
+    """Lines that come in pieces, cut inside code points, are relayed whole, one by one, never mixed."""
+    first, second, third = room.peers(3)
+    pieces = [f"가나다 {number} 👩‍💻\n".encode() for number in range(100)]
+    streams = [b"".join(pieces), b"".join(reversed(pieces))]
+    for at in range(0, len(streams[0]), 5):
+        first.send(streams[0][at : at + 5])
+        second.send(streams[1][at : at + 5])
+    gather([third], lambda peer: len(chat(peer.lines)) >= 200)
+    lines = chat(third.lines)
+    assert [line for line in lines if first.name in line] == [f"[{first.name}] 가나다 {n} 👩‍💻" for n in range(100)]
+    assert [line for line in lines if second.name in line] == [
+        f"[{second.name}] 가나다 {n} 👩‍💻" for n in range(99, -1, -1)
+    ]
+    assert len(lines) == 200
+
+
+def test_exact_counts(room: Room) -> None:
+    """The number in a notice is the number of members at that point of the order; it steps by one."""
+    watcher = room.peer()
+    guests = [room.peer() for _ in range(20)]
+    for guest in guests[::2]:
+        guest.reset()
+    for guest in guests[1::2]:
+        guest.half_close()
+    lines = watcher.until(r"left \(1 user online\)")
+    counts = [int(match[1]) for line in lines if (match := NOTICE.fullmatch(line))]
+    assert len(counts) == 40
+    users = 1
+    for line, count in zip(lines, counts, strict=True):
+        users += 1 if line.startswith(">") else -1
+        assert count == users
+    assert watcher.fence() == []
+
+
+def stall(room: Room) -> Peer:
+    """A member that never reads, with as little room for what it does not read as the kernel allows."""
+    return room.peer(receive_buffer=2048)
+
+
+@pytest.mark.parametrize("lines", [2_000, pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
+def test_stalled_member_delays_nobody(start: Start, lines: int) -> None:
+    """Twenty take all lines of 1 KB while one reads nothing: it is cut, the talker never waits for its echo."""
+    room = start("--max-lag", str(MIB))
+    talker, *others = room.peers(20)
+    before = room.memory()
+    stalled = stall(room)
+    text = "x" * 1000
+    slowest = 0.0
+    for number in range(0, lines, 20):
+        asked = time.monotonic()
+        talker.say(*(f"{n} {text}" for n in range(number, number + 20)))
+        talker.until(rf"^\[You\] {number + 19} ")
+        slowest = max(slowest, time.monotonic() - asked)
+        last = f"[{talker.name}] {number + 19} {text}"
+        gather(others, lambda peer, last=last: last in peer.lines)  # type: ignore[misc]
+        for peer in others:
+            mine = chat(peer.lines)
+            assert [line.split()[1] for line in mine] == [str(n) for n in range(number, number + 20)]
+            peer.lines = [line for line in peer.lines if line not in mine]
+    assert slowest < 1.0
+    assert room.memory() - before < 64 * MIB
+    if lines > 5_000:
+        for peer in others:
+            peer.until(rf"^< The user {re.escape(stalled.name)} left \(20 users online\)")
+
+
+def test_stalled_member_is_cut(start: Start) -> None:
+    """A member that falls further behind than --max-lag is cut, the others are told, and the log says why."""
+    room = start("--max-lag", "65536")
+    talker = room.peer()
+    stalled = stall(room)
+    block = "y" * 4000
+    for number in itertools.count():
+        talker.say(*[f"{number} {block}"] * 50)
+        talker.until(rf"^\[You\] {number} ")
+        if any(stalled.name in line and "left (1 user online)" in line for line in talker.fence()):
+            break
+        assert number < 1000
+    assert f"{stalled.name} went: fell behind" in room.stderr
+
+
+def test_flooding_dribbling_and_resetting_members_delay_nobody(room: Room) -> None:
+    """Echoes stay prompt while others flood without reading, send single bytes, and come and go by reset."""
+    talker = room.peer()
+    flooder, dribbler = room.peer(), room.peer()
+    flooder.sock.setblocking(False)
+    slowest = 0.0
+    for number in range(60):
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            flooder.sock.send(b"flood " * 700 + b"\n" + b"/who\n" * 100)
+        dribbler.send(b"d")
+        room.peer().reset()
+        asked = time.monotonic()
+        talker.say(f"number {number}")
+        talker.until(rf"^\[You\] number {number}$")
+        slowest = max(slowest, time.monotonic() - asked)
+    assert slowest < 1.0
+
+
+def test_last_words(room: Room) -> None:
+    """A last line without a newline counts at a half-close, and the leaver gets all it is owed before the end."""
+    listener, leaver = room.peers(2)
+    leaver.send(b"one\ntwo")
+    leaver.half_close()
+    assert leaver.rest() == ["[You] one", "[You] two"]
+    assert listener.until("left")[-3:] == [
+        f"[{leaver.name}] one",
+        f"[{leaver.name}] two",
+        f"< The user {leaver.name} left (1 user online)",
+    ]
+
+
+def test_cut_line_is_dropped_on_reset(room: Room) -> None:
+    """What has no newline yet is not said when the link is reset; what has one is."""
+    listener, leaver = room.peers(2)
+    leaver.send(b"whole\nhal")
+    leaver.until(r"^\[You\] whole$")
+    leaver.reset()
+    lines = listener.until("left")
+    assert lines[-2:] == [f"[{leaver.name}] whole", f"< The user {leaver.name} left (1 user online)"]
+
+
+def test_nothing_accepted_is_lost_at_shutdown(room: Room) -> None:
+    """Whatever the sender saw accepted when the server was stopped, everybody who stayed has got."""
+    talker, *others = room.peers(4)
+    talker.say(*(f"line {number}" for number in range(20_000)))
+    talker.until(r"^\[You\] line 0$")
+    room.signal(signal.SIGTERM)
+    peers = [talker, *others]
+    gather(peers, lambda peer: False)
+    transcripts = [said(peer, peer.lines) for peer in peers]
+    assert transcripts[0] == transcripts[1][1:] == transcripts[2][1:] == transcripts[3][1:]
+    assert len(transcripts[1]) > 1
+    for peer in peers:
+        assert peer.lines[-1] == "! server shutting down"
+        peer.close()
+    assert room.wait() == 0
+
+
+@pytest.mark.parametrize("members", [60, pytest.param(500, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
+def test_slow_readers_cost_no_memory(room: Room, members: int) -> None:
+    """Slow readers that stopped at as many different places of the log grow the server by less than 64 MB."""
+    talker = room.peer()
+    slow: list[Peer] = []
+    before = room.memory()
+    for number in range(members):
+        slow.append(stall(room))
+        talker.say(f"{number} {'z' * 1000}")
+        talker.until(rf"^\[You\] {number} ")
+    for number in range(3 * 1024):
+        talker.say(f"more {number} {'z' * 1000}")
+        talker.until(rf"^\[You\] more {number} ")
+    for peer in slow:  # each takes a little, so that the server holds a piece of the log of its own for each
+        for _ in range(300):
+            peer.sock.recv(4096)
+    assert talker.fence() == []  # nobody was cut: they are all still inside the window
+    assert room.memory() - before < 64 * MIB
+
+
+@pytest.mark.parametrize("size", [32, pytest.param(256, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
+def test_endless_line_costs_no_memory(room: Room, size: int) -> None:
+    """MiBs without a newline are thrown away: one answer, less than 16 MB of memory, and the connection stays."""
+    talker = room.peer()
+    talker.fence()
+    before = room.memory()
+    for _ in range(size):
+        talker.send(b"x" * MIB)
+    talker.send(b"\n")
+    assert talker.fence() == ["! line too long, not sent: it may have 4096 bytes"]
+    assert room.memory() - before < 16 * MIB
+
+
+def test_chunk_of_commands_cuts_its_sender(room: Room) -> None:
+    """Who asks for more answers than the window holds, and reads none, is cut; the server is not."""
+    talker, asker = room.peers(2)
+    room.peers(200)
+    talker.fence()
+    before = room.memory()
+    asker.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    asker.send(b"/who\n" * 13_000)
+    talker.until(rf"^< The user {re.escape(asker.name)} left")
+    assert room.memory() - before < 32 * MIB
+    assert talker.fence() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_well(room: Room, number: signal.Signals) -> None:
+    """A signal ends the server: everybody is told, then gets an orderly end, and the exit status is 0."""
+    peers = room.peers(3)
+    room.signal(number)
+    for peer in peers:
+        lines = peer.rest()
+        assert lines[-1] == "! server shutting down"
+        assert not any("left" in line for line in lines)
+        peer.close()
+    assert room.wait() == 0
+    assert room.stderr == ""
+
+
+def test_ends_within_two_seconds(room: Room) -> None:
+    """A member that does not read holds the shutdown up for two seconds at most."""
+    talker = room.peer()
+    stalled = stall(room)
+    for number in range(2_000):
+        talker.say(f"{number} {'x' * 1000}")
+        talker.until(rf"^\[You\] {number} ")
+    asked = time.monotonic()
+    room.signal(signal.SIGTERM)
+    assert talker.rest() == ["! server shutting down"]
+    talker.close()
+    assert room.wait() == 0
+    assert time.monotonic() - asked < 3.0
+    stalled.close()
+
+
+def test_a_second_signal_ends_at_once(room: Room) -> None:
+    """Who does not want to wait for those two seconds says so again."""
+    stalled = room.peer()
+    room.signal(signal.SIGTERM)
+    assert stalled.until("shutting down")
+    asked = time.monotonic()
+    room.signal(signal.SIGTERM)
+    assert room.wait() == 0
+    assert time.monotonic() - asked < 1.5
+
+
+def test_full_room(start: Start) -> None:
+    """The one too many is told so and ended; when somebody leaves there is room again."""
+    room = start("--max-users", "2")
+    first, second = room.peers(2)
+    third = room.stranger()
+    third.send(b"hello?\n")
+    assert third.rest() == ["! server full"]
+    second.half_close()
+    first.until("left")
+    second.rest()
+    room.peer()
+
+
+def test_out_of_descriptors(start: Start) -> None:
+    """Without descriptors those inside go on, the processor rests, and newcomers enter again when some are free."""
+    room = start("--max-users", "1000", descriptors=40)
+    inside: list[Peer] = []
+    refused: list[str] = []
+    while not refused:
+        peer = room.stranger()
+        first = peer.line()
+        if first.startswith("!"):
+            refused.append(first)
+        else:
+            inside.append(peer)
+    assert refused == ["! server full"]
+    assert 20 < len(inside) < 40
+    outside = [room.stranger() for _ in range(5)]
+    assert [peer.line() for peer in outside] == ["! server full"] * 5
+    spent = room.usage.cpu_times()
+    talk_until = time.monotonic() + 0.5
+    rounds = 0
+    while time.monotonic() < talk_until:
+        inside[0].fence()
+        rounds += 1
+    assert rounds > 10
+    assert sum(room.usage.cpu_times()[:2]) - sum(spent[:2]) < 0.6
+    inside.pop().close()
+    inside[0].until("left")
+    assert room.peer().fence() == []
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 40
+
+
+@pytest.mark.parametrize("visits", [300, pytest.param(3_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
+def test_coming_and_going(room: Room, visits: int) -> None:
+    """After thousands that came and went, a third by reset, counts, descriptors and threads are exact."""
+    watcher = room.peer()
+    for _ in range(visits // 3):
+        first, second, third = room.stranger(), room.stranger(), room.stranger()
+        first.send(b"hi\n")
+        first.reset()
+        second.half_close()
+        third.send(b"bye\n/quit\n")
+        for peer in (second, third):
+            peer.rest()
+            peer.close()
+    ups = downs = 0
+    while downs < visits:
+        line = watcher.line()
+        notice = NOTICE.fullmatch(line)
+        if notice:
+            ups, downs = ups + line.startswith(">"), downs + line.startswith("<")
+            assert int(notice[1]) == 1 + ups - downs
+    assert ups == visits
+    assert line.endswith("left (1 user online)")
+    room.assert_clean()

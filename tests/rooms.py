@@ -1,0 +1,249 @@
+"""A real server process, and raw sockets as its members."""
+
+import itertools
+import os
+import re
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+PATIENCE = 20.0  # seconds until a test that waits has failed
+_fences = itertools.count()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """An environment in which a program's output depends on nothing of the machine."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "PYTHON"))}
+    return kept | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"} | more
+
+
+class Peer:
+    """A member by raw socket, as nc would be."""
+
+    def __init__(self, port: int, *, host: str = "127.0.0.1", receive_buffer: int | None = None) -> None:
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect((host, port))
+        address = self.sock.getsockname()
+        self.name = f"[{address[0]}]:{address[1]}" if ":" in host else f"{address[0]}:{address[1]}"
+        self.lines: list[str] = []  # read and not yet returned
+        self._partial = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Close so that the other side gets ECONNRESET."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def half_close(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def send(self, data: bytes | str) -> None:
+        self.sock.sendall(data.encode() if isinstance(data, str) else data)
+
+    def say(self, *lines: str) -> None:
+        self.send("".join(f"{line}\n" for line in lines))
+
+    def fill(self) -> bool:
+        """Read once; False at the end."""
+        data = self.sock.recv(1 << 20)
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        self.lines += [line.decode() for line in lines]
+        return bool(data)
+
+    def line(self) -> str:
+        """The next line; ``EOFError`` when there is none."""
+        while not self.lines:
+            if not self.fill():
+                raise EOFError(f"after {self._partial!r}")
+        return self.lines.pop(0)
+
+    def until(self, pattern: str) -> list[str]:
+        """All lines up to the first that matches, that one included."""
+        lines = [self.line()]
+        while not re.search(pattern, lines[-1]):
+            lines.append(self.line())
+        return lines
+
+    def rest(self) -> list[str]:
+        """All lines until the end of the connection, which must be an orderly one after a whole line."""
+        while self.fill():
+            pass
+        assert self._partial == b""
+        lines, self.lines = self.lines, []
+        return lines
+
+    def fence(self) -> list[str]:
+        """Say a unique line and return everything that came before its echo."""
+        mark = f"fence {next(_fences)}"
+        self.say(mark)
+        return self.until(rf"^\[You\] {mark}$")[:-1]
+
+
+def gather(peers: Sequence[Peer], done: Callable[[Peer], bool]) -> None:
+    """Read all peers at the same time until each is done."""
+    deadline = time.monotonic() + PATIENCE * 2
+    with selectors.DefaultSelector() as selector:
+        for peer in peers:
+            if not done(peer):
+                selector.register(peer, selectors.EVENT_READ, peer)
+        while selector.get_map():
+            ready = selector.select(deadline - time.monotonic())
+            assert ready, f"{len(selector.get_map())} of {len(peers)} still wait"
+            for key, _ in ready:
+                if not key.data.fill() or done(key.data):
+                    selector.unregister(key.fileobj)
+
+
+class Room:
+    """A server process; its console is read by a thread, its diagnostics are kept."""
+
+    def __init__(
+        self,
+        mode: str,
+        directory: Path,
+        *flags: str,
+        host: str = "127.0.0.1",
+        read_console: bool = True,
+        descriptors: int | None = None,
+    ) -> None:
+        command: list[str] = [sys.executable, "-m", "chatctl", "server", host, "0", "--mode", mode, *flags]
+        if descriptors:
+            command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
+        self._stderr = directory / "stderr"
+        with self._stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment())
+        assert self.process.stdout
+        first = self.process.stdout.readline().decode()
+        started = re.fullmatch(r"Chat Server started on port (\d+)\.\n", first)
+        assert started, f"{first!r} {self.stderr}"
+        self.port = int(started[1])
+        self.host = host
+        self.console: list[str] = [first.rstrip("\n")]
+        self.usage = psutil.Process(self.process.pid)
+        self._peers: list[Peer] = []
+        self._came = threading.Condition()
+        self._reader = threading.Thread(target=self._read_console, daemon=True)
+        self._base = (0, 0)
+        if read_console:
+            self._reader.start()
+
+    def _read_console(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._came:
+                self.console.append(line.decode().rstrip("\n"))
+                self._came.notify()
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text()
+
+    def console_until(self, pattern: str) -> list[str]:
+        """The console's lines so far, as soon as one matches."""
+        with self._came:
+            shown = self._came.wait_for(lambda: any(re.search(pattern, line) for line in self.console), PATIENCE)
+            assert shown, self.console[-20:]
+            return list(self.console)
+
+    def peer(self, **options: Any) -> Peer:
+        """A member that has been welcomed."""
+        peer = self.stranger(**options)
+        assert re.fullmatch(r"> Connected to the chat server \(\d+ users? online\)", peer.line())
+        return peer
+
+    def stranger(self, **options: Any) -> Peer:
+        """A connection that has read nothing yet."""
+        peer = Peer(self.port, **({"host": self.host} | options))
+        self._peers.append(peer)
+        return peer
+
+    def peers(self, number: int, **options: Any) -> list[Peer]:
+        """Members that have all seen one another enter, and have read nothing but that."""
+        peers = [self.peer(**options) for _ in range(number)]
+        mark = f"fence {next(_fences)}"
+        peers[-1].say(mark)
+        for peer in peers:
+            peer.until(rf"^\[\S+\] {mark}$")
+        return peers
+
+    def memory(self) -> int:
+        """Bytes of memory in use."""
+        return int(self.usage.memory_info().rss)
+
+    def resources(self) -> tuple[int, int]:
+        """Open descriptors and threads."""
+        return self.usage.num_fds(), self.usage.num_threads()
+
+    def note_resources(self) -> None:
+        """Remember what the server uses with nobody but one member inside."""
+        with self.peer() as visitor:
+            visitor.fence()
+            self._base = self.resources()
+
+    def assert_clean(self) -> None:
+        """No member, no descriptor and no thread is left of those who were here, as one last visitor sees it."""
+        for peer in self._peers:
+            peer.close()
+        deadline = time.monotonic() + PATIENCE
+        with self.peer() as visitor:
+            while (found := (_online(visitor), *self.resources())) != (1, *self._base):
+                assert time.monotonic() < deadline, f"users, descriptors, threads: {found}, not (1, *{self._base})"
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status, as soon as there is one."""
+        return self.process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """End the server, which must do so in good order and without a word on stderr beyond its log."""
+        for peer in self._peers:
+            peer.close()
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            assert self.wait() == 0
+        finally:
+            self.process.kill()
+            self.process.wait()
+            if self._reader.is_alive():
+                self._reader.join()
+            assert self.process.stdout
+            self.process.stdout.close()
+        assert "Traceback" not in self.stderr
+        assert "Exception" not in self.stderr
+
+
+def _online(visitor: Peer) -> int:
+    visitor.say("/who")
+    return int(visitor.until(r"^! \d+ users? online")[-1].split()[1])
+
+
+def chat(lines: Iterable[str]) -> list[str]:
+    """The lines that members said, without notices and answers."""
+    return [line for line in lines if line.startswith("[")]

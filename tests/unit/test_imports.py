@@ -1,0 +1,89 @@
+"""Who may import what: the rules of the architecture, and a quick start."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chatctl
+from tests.rooms import environment
+
+ROOT = Path(chatctl.__file__).parent
+IO = {"socket", "selectors", "threading", "ssl", "time", "click"}
+PURE = ["wire.py", "server/broadcast.py", "server/room.py"]
+FOLDERS = {"server", "client", "bot"}
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+
+def imported(module: str) -> set[str]:
+    """The full names of everything a module imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_do_no_io(module: str) -> None:
+    """The wire, the log and the room know no sockets, no threads and no clock."""
+    assert not {name.split(".")[0] for name in imported(module)} & IO
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downwards(module: str) -> None:
+    """Commands' folders import what they share, never one another, but for the bot using the client's connection."""
+    folder = module.split("/")[0]
+    ours = {name.removeprefix("chatctl.") for name in imported(module) if name.startswith("chatctl.")}
+    if folder in FOLDERS:
+        others = {name for name in ours if name.split(".")[0] in FOLDERS - {folder}}
+        assert all(folder == "bot" and name.startswith("client.connection.") for name in others)
+        assert not any(name.startswith("cli.") for name in ours)
+    elif module not in ("cli.py", "__main__.py"):
+        assert not {name.split(".")[0] for name in ours} & (FOLDERS | {"cli"})
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli.py"])
+def test_only_the_command_line_knows_click(module: str) -> None:
+    """Everything else can be used without it."""
+    assert "click" not in {name.split(".")[0] for name in imported(module)}
+
+
+def test_no_module_hides_one_of_the_standard_library() -> None:
+    """A module is never named like one of Python's own."""
+    assert not {Path(module).stem for module in MODULES} & sys.stdlib_module_names - {"__init__", "__main__"}
+
+
+def test_help_imports_nothing_but_click() -> None:
+    """``--help`` loads no module that ``import click`` does not, but for ours and what click loads to print it."""
+
+    def modules(*arguments: str) -> set[str]:
+        run = subprocess.run(
+            [sys.executable, "-X", "importtime", *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment(),
+        )
+        return {line.split("|")[-1].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+
+    extra = modules("-m", "chatctl", "--help") - modules("-c", "import click, click.shell_completion")
+    heavy = {
+        "asyncio",
+        "logging",
+        "socket",
+        "selectors",
+        "ssl",
+        "threading",
+        "http",
+        "email",
+        "subprocess",
+        "ipaddress",
+    }
+    assert not {name.split(".")[0] for name in extra} & heavy
+    assert {name for name in extra if name.startswith("chatctl.")} == {"chatctl.cli", "chatctl.errors"}
