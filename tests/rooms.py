@@ -129,8 +129,9 @@ class Room:
         host: str = "127.0.0.1",
         read_console: bool = True,
         descriptors: int | None = None,
+        program: Sequence[str] = ("-m", "chatctl"),
     ) -> None:
-        command: list[str] = [sys.executable, "-m", "chatctl", "server", host, "0", "--mode", mode, *flags]
+        command: list[str] = [sys.executable, *program, "server", host, "0", "--mode", mode, *flags]
         if descriptors:
             command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
         self._stderr = directory / "stderr"
@@ -203,15 +204,23 @@ class Room:
         with self.peer() as visitor:
             visitor.fence()
             self._base = self.resources()
+            visitor.half_close()
+            visitor.rest()
 
     def assert_clean(self) -> None:
         """No member, no descriptor and no thread is left of those who were here, as one last visitor sees it."""
         for peer in self._peers:
             peer.close()
         deadline = time.monotonic() + PATIENCE
-        with self.peer() as visitor:
-            while (found := (_online(visitor), *self.resources())) != (1, *self._base):
-                assert time.monotonic() < deadline, f"users, descriptors, threads: {found}, not (1, *{self._base})"
+        descriptors, threads = self._base
+        while (visitor := self.stranger()).line().startswith("! server full"):
+            assert time.monotonic() < deadline, "still full"
+            visitor.close()
+        with visitor:
+            found = (0, 0, 0)
+            while not (found[0] == 1 and found[1] <= descriptors and found[2] <= threads):
+                assert time.monotonic() < deadline, f"users, descriptors, threads: {found}, not {(1, *self._base)}"
+                found = (_online(visitor), *self.resources())
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

@@ -169,4 +169,4 @@ def converse(
     if failure:
         raise failure[0]
     if not connection.leaving:
-        raise NetworkError("the server closed the connection")
+        raise NetworkError("the server went away")

@@ -17,8 +17,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
 
 from chatctl import wire
 from chatctl.server.broadcast import Log
@@ -82,20 +80,21 @@ class Server(abc.ABC):
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM, then tell everybody, send what is owed and return. Main thread only."""
-        with self._signals():
-            self.console.start(wire.started(self.listener.port))
-            while not self._stopping or self.links or self.listener.lingering:
-                with self.lock:
-                    timeout = self._timeout()
-                events = self.selector.select(timeout)
-                with self.lock:
-                    for key, mask in events:
-                        key.data(mask)
-                    now = time.monotonic()
-                    self.listener.tick(now)
-                    self.room.tick(now)
-                self.flush()
-            self.console.close(max(self._end - time.monotonic(), 0.1))
+        self._catch_signals()
+        self.console.start(wire.started(self.listener.port))
+        while not self._stopping or self.links or self.listener.lingering:
+            with self.lock:
+                timeout = self._timeout()
+            events = self.selector.select(timeout)
+            with self.lock:
+                for key, mask in events:
+                    key.data(mask)
+                now = time.monotonic()
+                self.listener.tick(now)
+                self.room.tick(now)
+            self.flush()
+        self.console.close(max(self._end - time.monotonic(), 0.1))
+        self._ignore_signals()
         self.selector.close()
         self._wakeup.close()
         self._waker.close()
@@ -189,21 +188,21 @@ class Server(abc.ABC):
         self.listener.stop()
         self.room.close(now)
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn SIGINT and SIGTERM into wake-ups for the time being."""
+    def _catch_signals(self) -> None:
+        """Turn SIGINT and SIGTERM into wake-ups."""
 
-        def ignore(number: int, frame: Any) -> None:
+        def ignore(number: int, frame: object) -> None:
             """Python wants a handler; the number is on its way through the wake-up descriptor."""
 
-        fd = signal.set_wakeup_fd(self._waker.fileno())
-        before = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(fd)
+        signal.set_wakeup_fd(self._waker.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ignore)
+
+    def _ignore_signals(self) -> None:
+        """What comes now is too late: it must not change the exit status of a good end."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
 
 
 def raise_descriptor_limit(users: int | None) -> int:

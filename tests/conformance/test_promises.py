@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -273,6 +274,27 @@ def test_full_room(start: Start) -> None:
     first.until("left")
     second.rest()
     room.peer()
+
+
+def test_no_thread_to_be_had(tmp_path: Path) -> None:
+    """When the system gives no more threads, the one too many is told that the room is full, and the others go on."""
+    fault = (
+        "import _thread, itertools, threading\n"
+        "from chatctl.__main__ import main\n"
+        "count, start = itertools.count(), _thread.start_new_thread\n"
+        "def limited(*arguments):\n"
+        '    if next(count) >= 3: raise RuntimeError("can\'t start new thread")\n'
+        "    return start(*arguments)\n"
+        "_thread.start_new_thread = limited\n"
+        "main()"
+    )
+    room = Room("threads", tmp_path, program=("-c", fault))
+    peers = room.peers(3)
+    with room.stranger() as fourth:
+        assert fourth.rest() == ["! server full"]
+    assert peers[0].fence() == []
+    room.stop()
+    assert "can't start new thread" in room.stderr
 
 
 def test_out_of_descriptors(start: Start) -> None:

@@ -1,0 +1,89 @@
+"""Programs under test: on a terminal by pexpect, in pipes by subprocess."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from chatctl.server import MODES
+from tests.rooms import PATIENCE, Room, environment
+
+COMMAND = [sys.executable, "-m", "chatctl"]
+
+
+class Window:
+    """A program on a terminal of 80 by 24; what it shows is compared line by line."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = pexpect.spawn(
+            COMMAND[0],
+            [*COMMAND[1:], *arguments],
+            env=environment(),
+            encoding="utf-8",
+            dimensions=(24, 80),
+            timeout=PATIENCE,
+            echo=False,
+        )
+        self.process.delaybeforesend = None
+        self.lines: list[str] = []
+
+    def type(self, line: str) -> None:
+        self.process.sendline(line)
+
+    def until(self, text: str) -> list[str]:
+        """Everything shown so far, as soon as a line that ends with ``text`` is."""
+        while not (self.lines and self.lines[-1].endswith(text)):
+            line = self.process.readline()
+            assert line, f"ended, not showing {text!r} after:\n" + "\n".join(self.lines)
+            self.lines.append(line.rstrip("\r\n"))
+        return self.lines
+
+    def end(self) -> int:
+        """Everything until the end, and the exit status."""
+        self.lines += [line.rstrip("\r\n") for line in self.process.read().splitlines()]
+        self.process.close()
+        assert not any("Traceback" in line for line in self.lines), self.lines
+        assert self.process.exitstatus is not None, f"killed by signal {self.process.signalstatus}"
+        return int(self.process.exitstatus)
+
+
+@pytest.fixture
+def window() -> Iterator[Callable[..., Window]]:
+    """Open a window that runs chatctl with some arguments."""
+    windows: list[Window] = []
+
+    def open_window(*arguments: str) -> Window:
+        windows.append(Window(*arguments))
+        return windows[-1]
+
+    yield open_window
+    for opened in windows:
+        opened.process.close(force=True)
+
+
+@pytest.fixture(params=sorted(MODES))
+def mode(request: pytest.FixtureRequest) -> str:
+    """Every mode in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def room(mode: str, tmp_path: Path) -> Iterator[Room]:
+    """A server in the background."""
+    started = Room(mode, tmp_path)
+    yield started
+    started.stop()
+
+
+def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run chatctl in pipes until it ends, with nothing for input but what is said."""
+    settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": PATIENCE, "env": environment()}
+    if "stdin" not in options:
+        settings["input"] = ""
+    result: subprocess.CompletedProcess[str] = subprocess.run([*COMMAND, *arguments], **(settings | options))
+    assert "Traceback" not in (result.stderr or "")
+    return result

@@ -1,0 +1,185 @@
+"""The client, on a terminal and in pipes."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import COMMAND, Window, run
+from tests.rooms import PATIENCE, Room, environment
+
+
+def test_a_pipe_gets_its_echoes(room: Room) -> None:
+    """Both lines are said, both echoes come back, and the end is a good one."""
+    result = run("client", "127.0.0.1", str(room.port), input="a\nb\n")
+    assert result.returncode == 0
+    assert result.stdout == "> Connected to the chat server (1 user online)\n[You] a\n[You] b\n"
+    assert result.stderr == ""
+
+
+def test_commands_in_a_pipe(room: Room) -> None:
+    """Commands work without a terminal; a last line needs no newline."""
+    result = run("client", "127.0.0.1", str(room.port), input="/who\nlast")
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert lines[1] == "! 1 user online"
+    assert lines[2].endswith(" (you)")
+    assert lines[3] == "[You] last"
+
+
+def test_quit_in_a_pipe(room: Room) -> None:
+    """/quit is a good end too, though stdin goes on."""
+    with subprocess.Popen(
+        [*COMMAND, "client", "127.0.0.1", str(room.port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"/quit\n")
+        process.stdin.flush()
+        assert process.stdout.read().endswith(b"! bye\n")
+        assert process.wait(PATIENCE) == 0
+
+
+def test_output_into_a_closed_pipe(room: Room) -> None:
+    """``| head -1`` ends the client quietly."""
+    shell = f"""exec 3>&1; {{ "$@" client 127.0.0.1 {room.port}; echo "status $?" >&3; }} | head -n 1"""
+    lines = "".join(f"{number}\n" for number in range(10_000))
+    result = subprocess.run(
+        ["sh", "-c", shell, "sh", *COMMAND],
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(),
+    )
+    assert sorted(result.stdout.splitlines()) == ["> Connected to the chat server (1 user online)", "status 0"]
+    assert result.stderr == ""
+
+
+def test_a_large_file(room: Room, tmp_path: Path) -> None:
+    """A file of 20,000 lines comes back whole and in order."""
+    path = tmp_path / "lines"
+    path.write_text("".join(f"line {number}\n" for number in range(20_000)))
+    with path.open() as file:
+        result = run("client", "127.0.0.1", str(room.port), stdin=file)
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[1:] == [f"[You] line {number}" for number in range(20_000)]
+
+
+def test_received_text_is_cleaned_again() -> None:
+    """What a server of another make sends cannot reach into the terminal either."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = subprocess.Popen(
+            [*COMMAND, "client", "127.0.0.1", str(listening.getsockname()[1])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=environment(),
+        )
+        peer, _ = listening.accept()
+        with peer:
+            peer.sendall("[a:1] \x1b[2J\x07 한\r\nHTTP? \u202e\n".encode() + b"half \xfe")
+        output, _ = client.communicate(timeout=PATIENCE)
+        assert output.decode() == "[a:1] ␛[2J␇ 한\nHTTP? \ufffd\nhalf \ufffd\n"
+        assert client.returncode == 0
+
+
+@pytest.mark.parametrize(("key", "status"), [("sendeof", 0), ("sendintr", 130)])
+def test_keys_that_end(window: Callable[..., Window], room: Room, key: str, status: int) -> None:
+    """Ctrl-D ends with 0, Ctrl-C with 130, both without a word, and the others see it."""
+    watcher = room.peer()
+    client = window("client", "127.0.0.1", str(room.port))
+    client.until("(2 users online)")
+    getattr(client.process, key)()
+    assert client.end() == status
+    assert [line for line in client.lines if line] == ["> Connected to the chat server (2 users online)"]
+    assert watcher.until("left")[-1].endswith("left (1 user online)")
+
+
+def test_a_server_that_goes_away(window: Callable[..., Window], room: Room) -> None:
+    """The client says so and ends with 1, after everything that the server sent."""
+    client = window("client", "127.0.0.1", str(room.port))
+    client.until("(1 user online)")
+    room.signal(signal.SIGTERM)
+    assert client.end() == 1
+    assert client.lines[-2:] == ["! server shutting down", "chatctl client: the server went away"]
+
+
+@pytest.mark.parametrize("command", ["client", "bot"])
+def test_bad_addresses(command: str) -> None:
+    """Refused, unknown or impossible: one line that names the address, and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+    for host in ("127.0.0.1", "no-such-host.invalid", "x" * 70):
+        result = run(command, host, str(free))
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert f"{host} port {free}" in result.stderr
+
+
+def test_interrupt_while_nothing_happens(room: Room) -> None:
+    """SIGINT in a pipe ends with 130 and not a word on stderr."""
+    process = subprocess.Popen(
+        [*COMMAND, "client", "127.0.0.1", str(room.port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, stderr) == (130, b"")
+
+
+def test_input_that_cannot_be_read(room: Room, tmp_path: Path) -> None:
+    """A descriptor that is not open for reading is one line and status 2."""
+    descriptor = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
+    result = run("client", "127.0.0.1", str(room.port), stdin=descriptor)
+    os.close(descriptor)
+    assert result.returncode == 2
+    assert result.stderr == "chatctl client: cannot read the input: Bad file descriptor\n"
+
+
+def test_a_full_disk(room: Room) -> None:
+    """An output that cannot be written is one line and status 1."""
+    if not os.path.exists("/dev/full"):
+        pytest.xfail("this system has no /dev/full")
+    with open("/dev/full", "wb") as full:
+        result = run("client", "127.0.0.1", str(room.port), capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert result.stderr == "chatctl client: cannot write to stdout: No space left on device\n"
+
+
+def test_closed_standard_streams(room: Room) -> None:
+    """Without stdin, stdout and stderr the client is silent, and never takes its socket for one of them."""
+    watcher = room.peer()
+    shell = f'"$@" client 127.0.0.1 {room.port} <&- >&- 2>&-; echo $?'
+    result = subprocess.run(
+        ["sh", "-c", shell, "sh", *COMMAND], capture_output=True, text=True, timeout=PATIENCE, env=environment()
+    )
+    assert result.stdout == "0\n"
+    assert [line[0] for line in watcher.until("left")] == [">", "<"]
+
+
+def test_nc_beside_the_client(room: Room) -> None:
+    """The netcat of the system is a member like any other."""
+    watcher = room.peer()
+    result = subprocess.run(
+        ["nc", "-N", "127.0.0.1", str(room.port)],
+        input="hi from nc\n/who\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    lines = result.stdout.splitlines()
+    assert lines[:2] == ["> Connected to the chat server (2 users online)", "[You] hi from nc"]
+    assert f"! {watcher.name}" in lines
+    assert watcher.until("left")[-2].endswith("] hi from nc")

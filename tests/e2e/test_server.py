@@ -1,0 +1,111 @@
+"""The server as a program: its arguments, its screen, its ends."""
+
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chatctl import __version__
+from tests.e2e.conftest import COMMAND, Window, run
+from tests.rooms import PATIENCE, Room, environment
+
+
+@pytest.mark.parametrize("command", [[], ["server"], ["client"], ["bot"]])
+def test_help(command: list[str]) -> None:
+    """Every command explains itself."""
+    result = run(*command, "--help")
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage: chatctl")
+    assert result.stderr == ""
+
+
+def test_version() -> None:
+    """--version names the version."""
+    assert run("--version").stdout == f"chatctl {__version__}\n"
+
+
+def test_ctrl_c(window: Callable[..., Window], mode: str) -> None:
+    """Ctrl-C in the server's window ends it with 0; a client in the room is told."""
+    server = window("server", "127.0.0.1", "0", "--mode", mode)
+    port = server.until(".")[0].split()[-1].removesuffix(".")
+    client = window("client", "127.0.0.1", port)
+    client.until("(1 user online)")
+    server.process.sendintr()
+    assert server.end() == 0
+    assert client.end() == 1
+    assert "! server shutting down" in client.lines
+
+
+def test_a_port_in_use(mode: str) -> None:
+    """One line that names the address and what to do, and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("server", "127.0.0.1", str(port), "--mode", mode)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"chatctl server: cannot listen on 127.0.0.1:{port}: "
+        "the port is in use: choose another, or 0 for any free one\n"
+    )
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "names"), [("192.0.2.1", "192.0.2.1:0"), ("no-such-host.invalid", "no-such-host.invalid")]
+)
+def test_an_address_that_is_not_here(host: str, names: str) -> None:
+    """The same for an address of some other machine, and for a name without one."""
+    result = run("server", host, "0")
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"chatctl server: cannot listen on {names}: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["127.0.0.1"], ["127.0.0.1", "65536"], ["127.0.0.1", "0", "--mode", "fork"]])
+def test_bad_usage(arguments: list[str]) -> None:
+    """Usage errors end with 2."""
+    assert run("server", *arguments).returncode == 2
+
+
+def test_more_users_than_descriptors(mode: str, tmp_path: Path) -> None:
+    """--max-users beyond the descriptor limit is granted, with a warning."""
+    room = Room(mode, tmp_path, "--max-users", "500", descriptors=64)
+    room.stop()
+    assert "500 users need more descriptors than the limit of 64" in room.stderr
+
+
+def test_as_many_users_as_descriptors(mode: str, tmp_path: Path) -> None:
+    """By default there are no more users than descriptors for them, and nobody meets the limit."""
+    room = Room(mode, tmp_path, "-v", descriptors=64)
+    peers = [room.stranger() for _ in range(40)]
+    first = [peer.line() for peer in peers]
+    room.stop()
+    assert sum(line == "! server full" for line in first) == 8
+    assert "descriptors" not in room.stderr
+
+
+def test_stderr_that_nobody_reads_stalls_nothing(mode: str) -> None:
+    """A log into a pipe that is full does not hold the room up, at its end neither."""
+    process = subprocess.Popen(
+        [*COMMAND, "server", "127.0.0.1", "0", "--mode", mode, "-v"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout
+    started = re.search(rb"(\d+)\.", process.stdout.readline())
+    assert started
+    for _ in range(2_000):
+        with socket.create_connection(("127.0.0.1", int(started[1]))) as visitor:
+            visitor.shutdown(socket.SHUT_WR)
+            assert process.stdout.readline().startswith(b">")
+            assert process.stdout.readline().startswith(b"<")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    process.stdout.close()
+    assert process.stderr
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
