@@ -162,7 +162,7 @@ def converse(
             try:
                 data = sock.recv(_CHUNK)
             except OSError as error:
-                raise NetworkError(f"the connection broke: {error.strerror}") from error
+                raise failure[0] if failure else NetworkError(f"the connection broke: {error.strerror}") from error
             with lock:
                 events = connection.receive(data)
             show(events)

@@ -46,4 +46,4 @@ def serve(
         backend = getattr(importlib.import_module(module), name)
         backend(room, sockets, max_users=users, console=_STDOUT).run()
     finally:
-        diagnostics.finish(timeout=1)
+        diagnostics.finish(timeout=0.2)

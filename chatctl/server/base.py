@@ -104,7 +104,7 @@ class Server(abc.ABC):
         """Begin to read a link. The lock is held.
 
         Raises:
-            RuntimeError: there is nothing to read it with.
+            RuntimeError, OSError: there is nothing to read it with.
         """
 
     @abc.abstractmethod
@@ -160,7 +160,7 @@ class Server(abc.ABC):
         link = Link(self.room.log, name, sock)
         try:
             self.start(link)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             log.warning("%s", error)
             self.listener.refuse(sock, name, FULL, now)
             return

@@ -20,7 +20,7 @@ from chatctl.errors import ListenError
 
 _BACKLOG = 4096  # connections the kernel may hold for us; Linux cuts it to net.core.somaxconn, 4,096 by default
 _BATCH = 256  # newcomers a turn, so that a storm of them does not stall those inside
-_REFUSED = 64  # refused newcomers that may linger at a time; what comes beyond is closed at once
+_REFUSED = 16  # refused newcomers that may linger at a time; what comes beyond is closed at once
 _LINGER = 2.0  # seconds a refused newcomer may take to close its end
 _PAUSE = 0.5  # seconds not to accept when the system has nothing left to accept with
 
@@ -184,10 +184,10 @@ class Listener:
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE) and self._turn_away(listening):
                     continue
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._pause(error)
-                    return
-                continue  # that newcomer has gone already: accept(2) says to go on with the next
+                if isinstance(error, ConnectionAbortedError):
+                    continue  # that newcomer has gone already
+                self._pause(error)
+                return
             self._welcome(newcomer, wire.name(address[0], address[1]))
 
     def _turn_away(self, listening: socket.socket) -> bool:

@@ -15,7 +15,7 @@ is still owed, half-closes, reads on until EOF, and then says `Room.leave`; when
 Time is in seconds of any clock that only goes forward, and always an argument.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Generic, TypeVar
 
 from chatctl import __version__, wire
@@ -147,14 +147,14 @@ class Room(Generic[M]):
         if member in self._ending and not self._closed:
             self._linger_until(member, now + self._linger)
 
-    def moved(self) -> Iterable[M]:
+    def moved(self) -> Collection[M]:
         """All members when something was said to all since the last call, else none. Copy it: members may leave."""
         if self._visited == self.log.tip:
             return ()
         self._visited = self.log.tip
         return self.members
 
-    def touched(self) -> Iterable[M]:
+    def touched(self) -> Collection[M]:
         """The members that have something of their own since the last call: an answer, or an end."""
         touched, self._touched = self._touched, {}
         return touched

@@ -120,13 +120,14 @@ class ThreadsServer(Server):
     def _collect(self) -> list[tuple[Link, bytes | memoryview]]:
         """Begin a round: what is to be sent, and to whom. The lock is held."""
         stalled = self.stalled
-        batch = list(take_each([link for link in self.room.moved() if link not in stalled]))
+        moved = self.room.moved()
+        batch = list(take_each([link for link in moved if link not in stalled]))
         for link in self.room.touched():
             if link.gone:
                 with contextlib.suppress(OSError):
                     link.sock.shutdown(socket.SHUT_RDWR)
                 self._let_go(link)
-            elif link not in stalled:
+            elif link not in stalled and link not in moved:  # once in a batch: the first part may be all that goes
                 batch.append((link, link.take()))
                 if link.finished:
                     self._ending.append(link)

@@ -53,6 +53,19 @@ def test_whole_lines(room: Room) -> None:
     assert len(lines) == 200
 
 
+def test_answers_keep_their_place(start: Start) -> None:
+    """Thousands of questions among lines are answered at their place, however often the socket fills up meanwhile."""
+    room = start("--max-lag", str(64 * MIB))
+    talker, asker = room.peers(2)
+    for number in range(40):
+        asker.send(b"/x\n" * 5_000 + b"line %d\n" % number)
+        talker.until(rf"\] line {number}$")
+    asker.half_close()
+    answer = "! no such command: /x (try /help; //text says /text)"
+    expected = [[answer] * 5_000 + [f"[You] line {number}"] for number in range(40)]
+    assert asker.rest() == list(itertools.chain.from_iterable(expected))
+
+
 def test_exact_counts(room: Room) -> None:
     """The number in a notice is the number of members at that point of the order; it steps by one."""
     watcher = room.peer()

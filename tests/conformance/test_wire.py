@@ -17,6 +17,7 @@ def test_the_three_windows(room: Room) -> None:
     second = room.peer()
     third = room.peer()
     first.say("안녕하세요")
+    second.until("안녕하세요")
     second.say("hi")
     for peer in (first, second, third):
         peer.until("hi$")
