@@ -1,5 +1,6 @@
 """Programs under test: on a terminal by pexpect, in pipes by subprocess."""
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+import pyte
 import pytest
 
 from chatctl.server import MODES
@@ -18,7 +20,7 @@ COMMAND = [sys.executable, "-m", "chatctl"]
 class Window:
     """A program on a terminal of 80 by 24; what it shows is compared line by line."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, echo: bool = False) -> None:
         self.process = pexpect.spawn(
             COMMAND[0],
             [*COMMAND[1:], *arguments],
@@ -26,9 +28,10 @@ class Window:
             encoding="utf-8",
             dimensions=(24, 80),
             timeout=PATIENCE,
-            echo=False,
+            echo=echo,
         )
         self.process.delaybeforesend = None
+        self.process.logfile_read = self._raw = io.StringIO()
         self.lines: list[str] = []
 
     def type(self, line: str) -> None:
@@ -41,6 +44,12 @@ class Window:
             assert line, f"ended, not showing {text!r} after:\n" + "\n".join(self.lines)
             self.lines.append(line.rstrip("\r\n"))
         return self.lines
+
+    def screen(self) -> list[str]:
+        """What a person sees of everything shown so far: the rows that are not empty."""
+        screen = pyte.Screen(80, 24)
+        pyte.Stream(screen).feed(self._raw.getvalue())
+        return [row.rstrip() for row in screen.display if row.strip()]
 
     def end(self) -> int:
         """Everything until the end, and the exit status."""
@@ -56,8 +65,8 @@ def window() -> Iterator[Callable[..., Window]]:
     """Open a window that runs chatctl with some arguments."""
     windows: list[Window] = []
 
-    def open_window(*arguments: str) -> Window:
-        windows.append(Window(*arguments))
+    def open_window(*arguments: str, **options: bool) -> Window:
+        windows.append(Window(*arguments, **options))
         return windows[-1]
 
     yield open_window
