@@ -9,9 +9,8 @@ What the server writes, and to whom:
     < The user 127.0.0.1:32838 left (2 users online)      everyone who stays, and the console
     ! text                                                one member (an answer) or all (an announcement)
 
-What a client writes is chat, unless it begins with ``/``. A line can never pass for a notice or for somebody
-else's words, because everything a member can cause begins with one of these heads and because `clean` leaves
-no character in it that a terminal would obey.
+What a client writes is chat, unless it begins with ``/``. It can never pass for a notice or for somebody else's words:
+everything a member can cause begins with one of these heads, and `clean` leaves nothing in it that a terminal obeys.
 
 The module has three parts: `LineDecoder` and `clean` (bytes from a peer → clean lines), the formatters (events →
 bytes for the log), and `parse` (a line of the server → an event, for clients). It does no I/O.
@@ -36,8 +35,7 @@ _SUBNEGOTIATION = 256  # bytes after which one that does not end is given up
 _REQUEST_LINE = re.compile(rb" HTTP/\d+(\.\d+)?\Z")  # how the first line of HTTP/0.9 to 1.1 ends (RFC 9112, section 3)
 _REQUEST_START = re.compile(rb"[A-Z]+ (/|http)")
 
-_VISIBLE = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}  # C0 and DEL as their control pictures
-del _VISIBLE[ord("\t")]
+_VISIBLE = {code: 0x2400 + code for code in range(0x20) if code != ord("\t")} | {0x7F: 0x2421}  # C0 and DEL as pictures
 _VISIBLE |= dict.fromkeys([*range(0x80, 0xA0)], 0xFFFD)  # C1
 _VISIBLE |= dict.fromkeys([0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)  # breaks, bidi
 
@@ -215,22 +213,22 @@ def name(host: str, port: int) -> str:
 
 def started(port: int) -> bytes:
     """The first line of the console."""
-    return b"Chat Server started on port %d.\n" % port
+    return f"Chat Server started on port {port}.\n".encode()
 
 
 def connected(users: int) -> bytes:
     """The first line of a member."""
-    return b"> Connected to the chat server (%b)\n" % _online(users)
+    return f"> Connected to the chat server ({online(users)})\n".encode()
 
 
 def entered(name: str, users: int) -> bytes:
     """What the others see when a member enters."""
-    return b"> New user %b entered (%b)\n" % (name.encode(), _online(users))
+    return f"> New user {name} entered ({online(users)})\n".encode()
 
 
 def left(name: str, users: int) -> bytes:
     """What those who stay see when a member goes."""
-    return b"< The user %b left (%b)\n" % (name.encode(), _online(users))
+    return f"< The user {name} left ({online(users)})\n".encode()
 
 
 def said(name: str, lines: Sequence[bytes]) -> bytes:
@@ -252,10 +250,6 @@ def answer(*lines: str) -> bytes:
 def online(users: int) -> str:
     """A number of users in words: ``user`` for 0 and 1, ``users`` from 2 on, as it always was on this wire."""
     return f"{users} {'user' if users < 2 else 'users'} online"
-
-
-def _online(users: int) -> bytes:
-    return online(users).encode()
 
 
 class Kind(enum.StrEnum):
