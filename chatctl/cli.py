@@ -1,6 +1,8 @@
 """The Click group: options in, calls out. A command imports what it runs inside its body: ``--help`` is quick."""
 
-import sys
+import math
+import os
+from typing import Any
 
 import click
 
@@ -18,9 +20,19 @@ class _Group(click.Group):
             click.echo(f"chatctl {ctx.invoked_subcommand}: {error}", err=True)
             ctx.exit(error.status)
         except KeyboardInterrupt:
-            if sys.stderr.isatty():
+            if os.isatty(2):
                 click.echo(err=True)  # the shell's prompt does not follow ^C on its line
             ctx.exit(130)
+
+
+class _Rate(click.FloatRange):
+    """A number of times a second, which NaN is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        rate: float = super().convert(value, param, ctx)
+        if math.isnan(rate):
+            self.fail(f"{value!r} is not a number of times a second.", param, ctx)
+        return rate
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,7 +61,7 @@ def cli() -> None:
 @click.option(
     "--max-line",
     metavar="BYTES",
-    type=click.IntRange(1, 65536),
+    type=click.IntRange(64, 65536),
     default=4096,
     show_default=True,
     help="Longest line a member may send; a longer one is not sent, and the member is told.",
@@ -104,7 +116,7 @@ def client(ip: str, port: int) -> None:
 @click.option(
     "--rate",
     metavar="LINES_PER_SECOND",
-    type=click.FloatRange(0, min_open=True),
+    type=_Rate(0.001),
     help="Say no more lines a second than this.  [default: no limit]",
 )
 @click.option(

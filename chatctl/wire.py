@@ -67,7 +67,8 @@ class LineDecoder:
     difference to what comes out.
 
     Args:
-        max_line: bytes a line may have, without its ending; a longer one yields `Rejected.TOO_LONG`.
+        max_line: bytes a line may have, without its ending; a longer one yields `Rejected.TOO_LONG`. 64 at least, so
+            that an over-long request is known by its beginning.
         guard: refuse a connection that begins like TLS or HTTP: yield `Rejected.TLS` or `Rejected.HTTP` and nothing
             after it. A browser could otherwise be made to speak in the room by any web page.
     """

@@ -101,14 +101,14 @@ def _source(file: str, messages: Sequence[str], stack: contextlib.ExitStack) -> 
 
 def _repeated(batches: Iterable[list[bytes]], times: int) -> Iterator[list[bytes]]:
     """All batches so many times; a leading ``/`` is doubled: a bot says what it is given to say."""
-    lines = []
+    kept = []
     for batch in batches:
         said = [b"/" + line if line.startswith(b"/") else line for line in batch]
         yield said
         if times > 1:
-            lines += said
+            kept.append(said)
     for _ in range(times - 1):
-        yield lines
+        yield from kept
 
 
 def _paced(batches: Iterable[list[bytes]], rate: float | None, echoes: _Echoes | None) -> Iterator[list[bytes]]:

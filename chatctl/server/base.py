@@ -31,6 +31,8 @@ DEFAULT_USERS = 10_000
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, no time: close() resets and the kernel frees what was not sent
 
+_LEFTOVERS = 64  # reads, of 64 KiB, of what a peer that does not close had still sent
+
 log = logging.getLogger("chatctl.server")
 
 
@@ -139,12 +141,19 @@ class Server(abc.ABC):
             self.room.leave(link, link.reason)
 
     def close(self, link: Link) -> None:
-        """Close the socket of a link that is gone. The lock is held, and nobody uses the socket."""
+        """Close the socket of a link that is gone. The lock is held, and nobody uses the socket.
+
+        A link that got all it was owed is closed so that the kernel goes on to deliver it: what was not read is read
+        away first. The others are reset, so that the kernel gives up too.
+        """
         self.links.discard(link)
         self.stalled.discard(link)
-        if not (link.shut and link.eof):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if not link.shut:
                 link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            for _ in range(_LEFTOVERS):
+                if link.eof or not link.shut or not link.sock.recv(65536, socket.MSG_DONTWAIT):
+                    break
         link.sock.close()
         if self._stopping and not self.links:
             self.wake()

@@ -97,7 +97,7 @@ class View:
     only when that is sent.
     """
 
-    __slots__ = ("_overlaid", "_overlays", "_tail", "cursor", "log")
+    __slots__ = ("_overlaid", "_overlays", "_tail", "cursor", "log", "told")
 
     def __init__(self, log: Log) -> None:
         self.log = log
@@ -106,12 +106,18 @@ class View:
         # time, so the empty tuple that all share stands for that.
         self._overlays: deque[tuple[int, int, bytes | memoryview]] | tuple[()] = ()
         self._overlaid = 0
+        self.told = 0  # bytes of `tell` that were not taken yet
         self._tail: memoryview | bytes = b""
+
+    @property
+    def alone(self) -> bool:
+        """Whether what comes next is this view's own, and not what others at the same cursor get."""
+        return bool(self._tail or self._overlays)
 
     @property
     def owed(self) -> bool:
         """Whether there is anything left to take."""
-        return self.cursor < self.log.tip or bool(self._overlays) or bool(self._tail)
+        return self.cursor < self.log.tip or self.alone
 
     @property
     def lag(self) -> int:
@@ -127,7 +133,13 @@ class View:
 
     def tell(self, data: bytes) -> None:
         """Let this view alone see ``data`` at the tip."""
-        self.overlay(self.log.tip, self.log.tip, data)
+        tip = self.log.tip
+        self.told += len(data)
+        if self._overlays and self._overlays[-1][:2] == (tip, tip):  # one overlay for all that is told at one place
+            self._overlaid += len(data)
+            self._overlays[-1] = (tip, tip, b"".join((self._overlays[-1][2], data)))
+        else:
+            self.overlay(tip, tip, data)
 
     def end(self) -> None:
         """Let this view see nothing of what is appended from now on."""
@@ -135,7 +147,7 @@ class View:
 
     def skip(self) -> None:
         """Go to the tip and forget all that was owed."""
-        self.cursor, self._overlays, self._overlaid, self._tail = self.log.tip, (), 0, b""
+        self.cursor, self._overlays, self._overlaid, self.told, self._tail = self.log.tip, (), 0, 0, b""
 
     def take(self) -> bytes | memoryview:
         """Take what comes next, at most `CHUNK` bytes; empty when nothing is owed. The cursor is then behind it."""
@@ -147,7 +159,7 @@ class View:
 
     def keep(self, data: bytes | memoryview, sent: int) -> None:
         """Give back what was taken last, ``sent`` bytes of which went; the next `take` begins with the rest."""
-        self._tail = memoryview(data)[sent:]
+        self._tail = memoryview(data)[sent:] if sent < len(data) else b""
 
     def _take_overlaid(self) -> bytes | memoryview:
         if self._tail:
@@ -164,9 +176,11 @@ class View:
                 self._overlays.popleft()
                 piece = memoryview(data)[:space]
                 self._overlaid -= len(piece)
+                if begin == end:
+                    self.told -= len(piece)
                 self.cursor = end
                 if len(piece) < len(data):
-                    self._overlays.appendleft((end, end, memoryview(data)[space:]))
+                    self._overlays.appendleft((begin if begin == end else -1, end, memoryview(data)[space:]))
             pieces.append(piece)
             space -= len(piece)
         if not self._overlays:

@@ -143,11 +143,12 @@ class Listener:
         """Tell a newcomer why it cannot come in, and end its connection."""
         log.info("%s refused: %s", name, why)
         _tell(newcomer, why)
-        if len(self._refused) < _REFUSED:
-            self._refused[newcomer] = now + _LINGER
-            self._selector.register(newcomer, selectors.EVENT_READ, functools.partial(self._read, newcomer))
-        else:
-            newcomer.close()
+        with contextlib.suppress(OSError):
+            if len(self._refused) < _REFUSED:
+                self._selector.register(newcomer, selectors.EVENT_READ, functools.partial(self._read, newcomer))
+                self._refused[newcomer] = now + _LINGER
+                return
+        newcomer.close()
 
     @property
     def lingering(self) -> bool:
@@ -176,6 +177,8 @@ class Listener:
 
     def _accept(self, listening: socket.socket, mask: int) -> None:
         """Take in those that wait."""
+        if listening not in self._sockets:
+            return  # stopped earlier in this turn
         for _ in range(_BATCH):
             try:
                 newcomer, address = listening.accept()
@@ -188,7 +191,8 @@ class Listener:
                     continue  # that newcomer has gone already
                 self._pause(error)
                 return
-            self._welcome(newcomer, wire.name(address[0], address[1]))
+            newcomer.setblocking(True)  # BSD hands the listener's O_NONBLOCK down
+            self._welcome(newcomer, _name(address))
 
     def _turn_away(self, listening: socket.socket) -> bool:
         """Without a free descriptor, give up the spare one to tell a newcomer so; False when it is not there."""
@@ -199,7 +203,7 @@ class Listener:
         with contextlib.suppress(OSError):
             newcomer, address = listening.accept()
             with newcomer:
-                log.info("%s refused: out of descriptors", wire.name(address[0], address[1]))
+                log.info("%s refused: out of descriptors", _name(address))
                 _tell(newcomer, FULL)
                 newcomer.recv(65536, socket.MSG_DONTWAIT)
         self._take_spare()
@@ -218,6 +222,8 @@ class Listener:
 
     def _read(self, refused: socket.socket, mask: int) -> None:
         """Throw away what a refused newcomer sends, until it closes."""
+        if refused not in self._refused:
+            return  # dropped earlier in this turn
         try:
             ended = not refused.recv(65536, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -231,6 +237,10 @@ class Listener:
         del self._refused[refused]
         self._selector.unregister(refused)
         refused.close()
+
+
+def _name(address: Any) -> str:
+    return wire.name(*address[:2]) if address else "somebody who has gone"  # BSD knows no address of those
 
 
 def _tell(newcomer: socket.socket, why: str) -> None:

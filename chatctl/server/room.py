@@ -25,6 +25,12 @@ from chatctl.wire import LineDecoder, Rejected
 MAX_LAG = 4 * 1024 * 1024
 """Bytes that a member may be behind before it is cut, unless the server is told otherwise."""
 
+MAX_TOLD = 64 * 1024
+"""Bytes of answers that a member may leave unread before its commands are ignored."""
+
+MAX_IGNORED = 10_000
+"""Commands of a member that are ignored before it is cut."""
+
 LINGER = 10.0
 """Seconds without progress that a finished member may take to read what it is owed and to close its end."""
 
@@ -43,10 +49,10 @@ class Member(View):
     """One member: a view of the room's log, a name, and what its input has come to.
 
     ``reason`` says why it went, for the diagnostics. ``finished``: its view has ended and its leave was announced.
-    ``gone``: its link is to be closed now, whatever it is owed.
+    ``gone``: its link is to be closed now, whatever it is owed. ``ignored`` counts the commands that were not obeyed.
     """
 
-    __slots__ = ("decoder", "finished", "gone", "name", "reason")
+    __slots__ = ("decoder", "finished", "gone", "ignored", "name", "reason")
 
     def __init__(self, log: Log, name: str) -> None:
         super().__init__(log)
@@ -55,6 +61,7 @@ class Member(View):
         self.reason = ""
         self.finished = False
         self.gone = False
+        self.ignored = 0
 
 
 M = TypeVar("M", bound=Member)
@@ -114,6 +121,7 @@ class Room(Generic[M]):
             self._depart(member, reason)
         elif member.finished:
             del self._ending[member]
+            member.reason = reason
         member.gone = True
         self._touched[member] = None
 
@@ -140,7 +148,7 @@ class Room(Generic[M]):
         for member, deadline in list(self._ending.items()):
             if deadline > now:
                 break
-            self.leave(member, member.reason)
+            self.leave(member, f"{member.reason}, without closing its end")
 
     def progress(self, member: M, now: float) -> None:
         """Note that a finished member took something: its time begins anew, but for the one of a shutdown."""
@@ -206,7 +214,9 @@ class Room(Generic[M]):
                     continue
             self._say(member, lines)
             lines = []
-            if isinstance(item, bytes):
+            if member.told > MAX_TOLD and item != b"/quit":
+                self._ignore(member)
+            elif isinstance(item, bytes):
                 self._command(member, item.decode(), now)
             elif item is Rejected.TOO_LONG:
                 self._answer(member, f"line too long, not sent: it may have {self.max_line} bytes")
@@ -225,7 +235,15 @@ class Room(Generic[M]):
     def _answer(self, member: M, *lines: str) -> None:
         member.tell(wire.answer(*lines))
         self._touched[member] = None
-        self._judge(member)  # at once: one chunk can ask for gigabytes
+        self._judge(member)
+
+    def _ignore(self, member: M) -> None:
+        """Do not obey a member that leaves its answers unread: one chunk of input can ask for gigabytes."""
+        if member.ignored % 1000 == 0:
+            self._answer(member, "too many commands at once: read the answers, then ask again")
+        member.ignored += 1
+        if member.ignored > MAX_IGNORED:
+            self.leave(member, "too many commands")
 
     def _command(self, member: M, line: str, now: float) -> None:
         command = line.split(maxsplit=1)[0]

@@ -117,18 +117,23 @@ class ThreadsServer(Server):
         while self._baton.acquire() and not self._closed:
             self._rounds(math.inf)
 
-    def _collect(self) -> list[tuple[Link, bytes | memoryview]]:
-        """Begin a round: what is to be sent, and to whom. The lock is held."""
+    def _collect(self) -> list[tuple[Link, bytes | memoryview | None]]:
+        """Begin a round: to whom something is to be sent, and what. The lock is held.
+
+        None stands for what is a link's own: it takes that when its turn comes, so that there is one at a time.
+        """
         stalled = self.stalled
         moved = self.room.moved()
-        batch = list(take_each([link for link in moved if link not in stalled]))
+        ready = [link for link in moved if link not in stalled]
+        batch: list[tuple[Link, bytes | memoryview | None]] = [(link, None) for link in ready if link.alone]
+        batch += take_each([link for link in ready if not link.alone])
         for link in self.room.touched():
             if link.gone:
                 with contextlib.suppress(OSError):
                     link.sock.shutdown(socket.SHUT_RDWR)
                 self._let_go(link)
             elif link not in stalled and link not in moved:  # once in a batch: the first part may be all that goes
-                batch.append((link, link.take()))
+                batch.append((link, None))
                 if link.finished:
                     self._ending.append(link)
         self.console.wake()
@@ -146,9 +151,12 @@ class ThreadsServer(Server):
         if self.room.deadline is not None and self.room.deadline < self.due:
             self.wake()
 
-    def _send(self, link: Link, data: bytes | memoryview) -> None:
-        """Send a link all that it is owed, or what it takes. The lock is not held."""
+    def _send(self, link: Link, data: bytes | memoryview | None) -> None:
+        """Send a link what was taken, and all else that it is owed, or what it takes. The lock is not held."""
         try:
+            if data is None:
+                with self.lock:
+                    data = b"" if link.gone else link.take()
             while data:
                 try:
                     sent = link.sock.send(data, socket.MSG_DONTWAIT)
@@ -157,6 +165,8 @@ class ThreadsServer(Server):
                 if sent == len(data) < CHUNK:
                     return
                 with self.lock:
+                    if link.gone:  # its socket may be closed at the end of this round: no drainer for it
+                        return
                     if sent < len(data):
                         link.keep(data, sent)
                         self._stall(link)
@@ -199,7 +209,8 @@ class ThreadsServer(Server):
                 continue
             with self.lock:
                 link.keep(data, sent)
-                self.room.progress(link, time.monotonic())
+                if sent:
+                    self.room.progress(link, time.monotonic())
         self.flush()
 
     def _let_go(self, link: Link) -> None:

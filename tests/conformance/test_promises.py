@@ -54,15 +54,15 @@ def test_whole_lines(room: Room) -> None:
 
 
 def test_answers_keep_their_place(start: Start) -> None:
-    """Thousands of questions among lines are answered at their place, however often the socket fills up meanwhile."""
+    """A question behind thousands of lines is answered behind their echoes, however often the socket fills up."""
     room = start("--max-lag", str(64 * MIB))
     talker, asker = room.peers(2)
-    for number in range(40):
-        asker.send(b"/x\n" * 5_000 + b"line %d\n" % number)
+    for number in range(60):
+        asker.send(b"x\n" * 8_000 + b"/x\nline %d\n" % number)
         talker.until(rf"\] line {number}$")
     asker.half_close()
     answer = "! no such command: /x (try /help; //text says /text)"
-    expected = [[answer] * 5_000 + [f"[You] line {number}"] for number in range(40)]
+    expected = [["[You] x"] * 8_000 + [answer, f"[You] line {number}"] for number in range(60)]
     assert asker.rest() == list(itertools.chain.from_iterable(expected))
 
 
@@ -222,14 +222,44 @@ def test_endless_line_costs_no_memory(room: Room, size: int) -> None:
     assert room.memory() - before < 16 * MIB
 
 
+def test_a_flood_of_commands_delays_nobody(room: Room) -> None:
+    """Five who send nothing but commands, and read the answers, hold nobody up for long."""
+    talker, *flooders = room.peers(6)
+    slowest = 0.0
+    for number in range(20):
+        for flooder in flooders:
+            flooder.send(b"/\n" * 1_000)
+        asked = time.monotonic()
+        talker.say(f"number {number}")
+        talker.until(rf"^\[You\] number {number}$")
+        slowest = max(slowest, time.monotonic() - asked)
+        gather(flooders, lambda peer, mark=f"[{talker.name}] number {number}": mark in peer.lines)  # type: ignore[misc]
+        for flooder in flooders:
+            flooder.lines.clear()
+    assert slowest < 1.0
+
+
+def test_unread_answers_cost_no_memory(room: Room) -> None:
+    """Twenty who ask without end and read nothing grow the server by less than 16 MB."""
+    talker, *askers = room.peers(21)
+    before = room.memory()
+    for asker in askers:
+        asker.sock.settimeout(0.2)
+        with contextlib.suppress(OSError):  # it is cut, or not read any more
+            for _ in range(20):
+                asker.send(b"/\n" * 8_000)
+    assert all("left" in line for line in talker.fence())
+    assert room.memory() - before < 16 * MIB
+
+
 def test_chunk_of_commands_cuts_its_sender(room: Room) -> None:
-    """Who asks for more answers than the window holds, and reads none, is cut; the server is not."""
+    """Who sends nothing but commands, and reads none of the answers, is cut; the server is not."""
     talker, asker = room.peers(2)
     room.peers(200)
     talker.fence()
     before = room.memory()
     asker.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    asker.send(b"/who\n" * 13_000)
+    asker.send(b"/who\n" * 26_000)
     talker.until(rf"^< The user {re.escape(asker.name)} left")
     assert room.memory() - before < 32 * MIB
     assert talker.fence() == []
@@ -274,6 +304,36 @@ def test_a_second_signal_ends_at_once(room: Room) -> None:
     room.signal(signal.SIGTERM)
     assert room.wait() == 0
     assert time.monotonic() - asked < 1.5
+
+
+def test_finished_members_get_what_was_sent_before_the_end(room: Room) -> None:
+    """Who reads on only after the shutdown still gets all that was sent to it before, and an orderly end."""
+    talker, late = room.peers(2)
+    for number in range(1_000):
+        talker.say(f"{number} {'x' * 1000}")
+        talker.until(rf"^\[You\] {number} ")
+    room.signal(signal.SIGTERM)
+    talker.rest()
+    talker.close()
+    assert room.wait() == 0
+    lines = late.rest()
+    assert [int(line.split()[1]) for line in lines[:-1]] == list(range(1_000))
+    assert lines[-1] == "! server shutting down"
+
+
+def test_a_second_signal_with_refused_newcomers(start: Start) -> None:
+    """Refused newcomers that go on sending do not get in the way of an end at once."""
+    room = start("--max-users", "1")
+    room.peer()
+    refused = [room.stranger() for _ in range(16)]
+    assert [peer.line() for peer in refused] == ["! server full"] * 16
+    room.signal(signal.SIGINT)
+    for peer in refused:
+        with contextlib.suppress(OSError):
+            peer.send(b"x" * 100_000)
+    room.signal(signal.SIGTERM)
+    assert room.wait() == 0
+    assert room.stderr == ""
 
 
 def test_full_room(start: Start) -> None:

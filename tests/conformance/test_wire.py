@@ -86,9 +86,9 @@ def test_longest_line(room: Room, size: int) -> None:
 
 def test_max_line(start: Start) -> None:
     """--max-line moves the limit."""
-    peer = start("--max-line", "10").peer()
-    peer.say("0123456789", "0123456789a")
-    assert peer.until("^!") == ["[You] 0123456789", "! line too long, not sent: it may have 10 bytes"]
+    peer = start("--max-line", "64").peer()
+    peer.say("x" * 64, "x" * 65)
+    assert peer.until("^!") == [f"[You] {'x' * 64}", "! line too long, not sent: it may have 64 bytes"]
 
 
 @pytest.mark.parametrize(

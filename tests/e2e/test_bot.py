@@ -103,7 +103,13 @@ def test_a_server_that_does_not_echo() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-m", "x", "/dev/null"], ["/no/such/file"], ["--rate", "0", "-m", "x"], ["--repeat", "0", "-m", "x"]],
+    [
+        ["-m", "x", "/dev/null"],
+        ["/no/such/file"],
+        ["--rate", "0", "-m", "x"],
+        ["--repeat", "0", "-m", "x"],
+        ["--rate", "nan", "-m", "x"],
+    ],
 )
 def test_bad_usage(arguments: list[str]) -> None:
     """Contradictions and impossible values are usage errors, before any connection."""

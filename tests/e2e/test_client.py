@@ -73,6 +73,28 @@ def test_a_large_file(room: Room, tmp_path: Path) -> None:
     assert result.stdout.splitlines()[1:] == [f"[You] line {number}" for number in range(20_000)]
 
 
+def test_a_file_larger_than_the_window(room: Room, tmp_path: Path) -> None:
+    """A file whose echo is more than the server keeps for anybody comes back whole."""
+    path = tmp_path / "lines"
+    path.write_text("".join(f"{number} {'x' * 60}\n" for number in range(200_000)))
+    with path.open() as file:
+        result = run("client", "127.0.0.1", str(room.port), stdin=file)
+    assert result.returncode == 0
+    assert [int(line.split()[1]) for line in result.stdout.splitlines()[1:]] == list(range(200_000))
+
+
+def test_a_full_room(mode: str, tmp_path: Path) -> None:
+    """A client that is refused says why, and ends with 1 whatever it had to send."""
+    room = Room(mode, tmp_path, "--max-users", "1")
+    inside = room.peer()
+    for command in ("client", "bot"):
+        result = run(command, "127.0.0.1", str(room.port), input="a\nb\n")
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"chatctl {command}: the server refused: server full")
+    inside.close()
+    room.stop()
+
+
 def test_received_text_is_cleaned_again() -> None:
     """What a server of another make sends cannot reach into the terminal either."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -141,9 +141,32 @@ def test_only_stalled_members_are_cut() -> None:
 
 
 def test_answers_count_as_lag_at_once() -> None:
-    """A chunk full of questions cuts its sender before the answers fill the memory."""
+    """Answers cut who asks for more of them than the window holds, while the chunk is still being processed."""
     guests = Guests(max_lag=1000)
     asker = guests.join("a:1")
     guests.room.receive(asker, b"/help\n" * 10_000, 0.0)
     assert asker.gone
     assert asker.lag < 2000
+
+
+def test_unread_answers_make_commands_be_ignored() -> None:
+    """Who leaves 64 KiB of answers unread is told, not answered; what it says in between is still said."""
+    guests = Guests()
+    asker = guests.join("a:1")
+    answers = guests.say(asker, b"/\n" * 9_000 + b"said\n").splitlines()
+    assert 1_000 < len(answers) < 1_500
+    assert answers[-1] == "[You] said"
+    assert answers[-2] == "! too many commands at once: read the answers, then ask again"
+    assert guests.say(asker, b"/\n").startswith("! no such command")
+
+
+def test_a_flood_of_commands_cuts_its_sender() -> None:
+    """A chunk full of commands ends the link that sent it, for that reason; /quit is always obeyed."""
+    guests = Guests()
+    flooder, leaver = guests.join("a:1"), guests.join("b:2")
+    guests.room.receive(leaver, b"/\n" * 5_000 + b"/quit\n", 0.0)
+    assert leaver.finished
+    guests.room.receive(flooder, b"/\n" * 20_000, 0.0)
+    assert flooder.gone
+    assert flooder.reason == "too many commands"
+    assert flooder.lag < 128 * 1024
