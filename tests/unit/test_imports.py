@@ -1,13 +1,18 @@
 """Who may import what: the rules of the architecture, and a quick start."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import chatctl
+from chatctl.cli import server
+from chatctl.server import MODES
+from chatctl.server.base import Server
 from tests.rooms import environment
 
 ROOT = Path(chatctl.__file__).parent
@@ -87,3 +92,13 @@ def test_help_imports_nothing_but_click() -> None:
     }
     assert not {name.split(".")[0] for name in extra} & heavy
     assert {name for name in extra if name.startswith("chatctl.")} == {"chatctl.cli", "chatctl.errors"}
+
+
+def test_every_mode_can_be_chosen() -> None:
+    """The command line offers just the modes of the registry, which it does not import, and each has its class."""
+    mode = next(parameter for parameter in server.params if parameter.name == "mode")
+    assert isinstance(mode.type, click.Choice)
+    assert set(mode.type.choices) == set(MODES)
+    for place in MODES.values():
+        module, name = place.split(":")
+        assert issubclass(getattr(importlib.import_module(module), name), Server)
