@@ -43,9 +43,8 @@ _VISIBLE |= dict.fromkeys([0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066
 def clean(text: str) -> str:
     """Make terminal control visible, so that ``text`` can be shown anywhere.
 
-    C0 (but TAB) and DEL become the control pictures U+2400 to U+2421; C1, the separators U+2028 and U+2029 and the
-    bidi controls U+202A to U+202E and U+2066 to U+2069 become U+FFFD. Joiners and combining marks stay, so
-    every language and emoji survives. Cleaning twice changes nothing more.
+    C0 (but TAB) and DEL become the control pictures U+2400 to U+2421; C1, U+2028, U+2029 and the bidi controls become
+    U+FFFD. Joiners and combining marks stay: every language and emoji survives. Cleaning twice changes nothing more.
     """
     return text if text.isprintable() else text.translate(_VISIBLE)
 
@@ -113,7 +112,7 @@ class LineDecoder:
         return lines + self._extend(rest) if rest else lines
 
     def finish(self) -> list[bytes | Rejected]:
-        """End the input: return what came after the last newline as a line. Call `feed` no more."""
+        """End the input: return what came after the last newline as a line."""
         last, self._partial = (self._opening or b"") + self._partial, b""
         return self._lines(last) if last else []
 
@@ -249,12 +248,12 @@ def answer(*lines: str) -> bytes:
 
 
 def online(users: int) -> str:
-    """A number of users in words: ``user`` for 0 and 1, ``users`` from 2 on, as it always was on this wire."""
+    """A number of users in words: ``user`` for 0 and 1, ``users`` from 2 on."""
     return f"{users} {'user' if users < 2 else 'users'} online"
 
 
 class Kind(enum.StrEnum):
-    """What a line of the server tells; its value is the word for it in anything machines read."""
+    """What a line of the server tells."""
 
     CONNECTED = "connected"
     ENTERED = "entered"
@@ -266,11 +265,7 @@ class Kind(enum.StrEnum):
 
 
 class Event(NamedTuple):
-    """One line of the server, understood.
-
-    ``line`` is the whole line. ``name`` is who entered, spoke or left; ``text`` what was said, by a
-    member or by the server (the whole line for `Kind.OTHER`); ``users`` the number online that a notice gives.
-    """
+    """One line of the server: ``name`` entered, spoke or left, ``text`` was said, ``users`` are online now."""
 
     kind: Kind
     line: str
@@ -289,8 +284,7 @@ _SAID = re.compile(r"\[(\S+?)\] (.*)", re.DOTALL)
 def parse(line: str) -> Event:
     """Understand a line of the server, given without its newline.
 
-    A name is any run without spaces and a head ends at the first ``] ``, so that nicknames can come. A line of no
-    known head is `Kind.OTHER`: pass it on, later servers may say more.
+    A name is any run without spaces, a head ends at the first ``] ``. Pass on what is `Kind.OTHER`: more may come.
     """
     if said := _SAID.fullmatch(line):
         name, text = said.groups()

@@ -63,16 +63,6 @@ def test_output_into_a_closed_pipe(room: Room) -> None:
     assert result.stderr == ""
 
 
-def test_a_large_file(room: Room, tmp_path: Path) -> None:
-    """A file of 20,000 lines comes back whole and in order."""
-    path = tmp_path / "lines"
-    path.write_text("".join(f"line {number}\n" for number in range(20_000)))
-    with path.open() as file:
-        result = run("client", "127.0.0.1", str(room.port), stdin=file)
-    assert result.returncode == 0
-    assert result.stdout.splitlines()[1:] == [f"[You] line {number}" for number in range(20_000)]
-
-
 def test_a_file_larger_than_the_window(room: Room, tmp_path: Path) -> None:
     """A file whose echo is more than the server keeps for anybody comes back whole."""
     path = tmp_path / "lines"

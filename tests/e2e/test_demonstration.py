@@ -5,10 +5,15 @@ from collections.abc import Callable
 from tests.e2e.conftest import Window
 
 
+def serve(window: Callable[..., Window], mode: str) -> tuple[Window, str]:
+    """A server in a window, and its port."""
+    server = window("server", "127.0.0.1", "0", "--mode", mode)
+    return server, server.until(".")[0].removeprefix("Chat Server started on port ").removesuffix(".")
+
+
 def test_the_demonstration(window: Callable[..., Window], mode: str) -> None:
     """Two talk in English and Korean and leave one after the other, a third listens to the end of it."""
-    server = window("server", "127.0.0.1", "0", "--mode", mode)
-    port = server.until(".")[0].removeprefix("Chat Server started on port ").removesuffix(".")
+    server, port = serve(window, mode)
     assert server.lines == [f"Chat Server started on port {port}."]
 
     a = window("client", "127.0.0.1", port)
@@ -76,8 +81,7 @@ def test_the_demonstration(window: Callable[..., Window], mode: str) -> None:
 
 def test_a_third_window_listens(window: Callable[..., Window], mode: str) -> None:
     """Three are in the room at once; who only listens sees all that the two others say, and their leaves."""
-    server = window("server", "127.0.0.1", "0", "--mode", mode)
-    port = server.until(".")[0].removeprefix("Chat Server started on port ").removesuffix(".")
+    server, port = serve(window, mode)
     listener, a, b = (window("client", "127.0.0.1", port) for _ in range(3))
     for joined in (listener, a, b):
         joined.until("online)")
