@@ -24,8 +24,10 @@ from chatctl.server.console import Outlet
 from chatctl.server.listener import FULL, Listener
 from chatctl.server.room import FELL_BEHIND, GRACE, Member, Room
 
-RESERVE = 32
-"""Descriptors left for what is not a member: standard streams, listeners, the selector, refused newcomers."""
+RESERVE = 64
+"""Descriptors left for what is no member: standard streams, listeners, the selector, the refused, those who left."""
+
+_PARTING = 16  # links beyond the limit of users: of members that have left and not closed their end yet
 
 DEFAULT_USERS = 10_000
 
@@ -60,7 +62,7 @@ class Server(abc.ABC):
     Args:
         room: whom the links join.
         sockets: what `listener.bind` gave.
-        max_users: links at a time; the next newcomer is refused.
+        max_users: members at a time; the next newcomer is refused.
         console: the descriptor that shows the room.
     """
 
@@ -161,7 +163,7 @@ class Server(abc.ABC):
 
     def _welcome(self, sock: socket.socket, name: str) -> None:
         now = time.monotonic()
-        if len(self.links) >= self._max_users:
+        if len(self.room.members) >= self._max_users or len(self.links) >= self._max_users + _PARTING:
             self.listener.refuse(sock, name, FULL, now)
             return
         with contextlib.suppress(OSError):  # it may be gone already, which the first read will say

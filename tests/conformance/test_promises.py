@@ -349,6 +349,19 @@ def test_full_room(start: Start) -> None:
     room.peer()
 
 
+def test_members_that_linger_are_bounded(start: Start) -> None:
+    """Those who left and do not close take nobody's place, but there is an end to how many of them there can be."""
+    room = start("--max-users", "1")
+    first = []
+    for _ in range(20):
+        peer = room.stranger()
+        first.append(peer.line())
+        if first[-1].startswith(">"):
+            peer.say("/quit")
+            assert peer.rest() == ["! bye"]
+    assert first == ["> Connected to the chat server (1 user online)"] * 17 + ["! server full"] * 3
+
+
 def test_no_thread_to_be_had(tmp_path: Path) -> None:
     """When the system gives no more threads, the one too many is told that the room is full, and the others go on."""
     fault = (

@@ -79,7 +79,7 @@ def test_more_users_than_descriptors(mode: str, tmp_path: Path) -> None:
 
 def test_as_many_users_as_descriptors(mode: str, tmp_path: Path) -> None:
     """By default there are no more users than descriptors for them, and nobody meets the limit."""
-    room = Room(mode, tmp_path, "-v", descriptors=64)
+    room = Room(mode, tmp_path, "-v", descriptors=96)
     peers = [room.stranger() for _ in range(40)]
     first = [peer.line() for peer in peers]
     room.stop()
