@@ -128,6 +128,8 @@ def test_stalled_member_is_cut(start: Start) -> None:
         if any(stalled.name in line and "left (1 user online)" in line for line in talker.fence()):
             break
         assert number < 1000
+    room.assert_clean()
+    room.stop()  # the log is whole then
     assert f"{stalled.name} went: fell behind" in room.stderr
 
 
