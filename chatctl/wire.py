@@ -32,7 +32,7 @@ _TLS = b"\x16\x03"  # a handshake record, major version 3 (RFC 8446, section 5.1
 _IAC, _SE, _SB, _WILL, _DONT = 0xFF, 0xF0, 0xFA, 0xFB, 0xFE
 _SUBNEGOTIATION = 256  # bytes after which one that does not end is given up
 
-_REQUEST_LINE = re.compile(rb" HTTP/\d+(\.\d+)?\Z")  # how the first line of HTTP/0.9 to 1.1 ends (RFC 9112, section 3)
+_REQUEST_LINE = re.compile(rb" HTTP/\d+(\.\d+)?\Z")  # how the first line of HTTP/1 and of HTTP/2 ends (RFC 9112, 9113)
 _REQUEST_START = re.compile(rb"[A-Z]+ (/|http)")
 
 _VISIBLE = {code: 0x2400 + code for code in range(0x20) if code != ord("\t")} | {0x7F: 0x2421}  # C0 and DEL as pictures

@@ -57,9 +57,10 @@ class Connection:
             if not line:
                 return b""
         if line.startswith(b"//") or not line.startswith(b"/"):
-            self._due.append(line.removeprefix(b"/"))
+            said = line.removeprefix(b"/")
+            self._due.append(said)
             self.sent += 1
-            self.unechoed += len(line)
+            self.unechoed += len(said)
         elif line.decode().split()[0] == "/quit":
             self.leaving = True
         return line + b"\n"
@@ -88,7 +89,7 @@ class Connection:
         while (due := self._due.popleft()) != line:
             self._passed_over += 1
             self.unechoed -= len(due)
-        self.unechoed = max(self.unechoed - len(line), 0) if self._due else 0
+        self.unechoed -= len(line)
 
 
 def connect(host: str, port: int) -> socket.socket:

@@ -153,9 +153,10 @@ class Server(abc.ABC):
         with contextlib.suppress(OSError):
             if not link.shut:
                 link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            for _ in range(_LEFTOVERS):
-                if link.eof or not link.shut or not link.sock.recv(65536, socket.MSG_DONTWAIT):
-                    break
+            elif not link.eof:
+                for _ in range(_LEFTOVERS):
+                    if not link.sock.recv(65536, socket.MSG_DONTWAIT):
+                        break
         link.sock.close()
         if self._stopping and not self.links:
             self.wake()

@@ -73,15 +73,13 @@ class Room(Generic[M]):
     Args:
         max_line: bytes a line may have.
         max_lag: bytes a member may be behind; the log keeps as many.
-        linger: seconds, see `LINGER`.
     """
 
-    def __init__(self, *, max_line: int = wire.MAX_LINE, max_lag: int = MAX_LAG, linger: float = LINGER) -> None:
+    def __init__(self, *, max_line: int = wire.MAX_LINE, max_lag: int = MAX_LAG) -> None:
         self.log = Log()
         self.members: dict[M, None] = {}
         self.max_line = max_line
         self.max_lag = max_lag
-        self._linger = linger
         self._closed = False
         self._ending: dict[M, float] = {}  # finished members and their deadlines, the earliest first
         self._touched: dict[M, None] = {}
@@ -111,7 +109,7 @@ class Room(Generic[M]):
         member.end()
         self._depart(member, reason)
         self._touched[member] = None
-        self._linger_until(member, now + self._linger)
+        self._linger_until(member, now + LINGER)
 
     def leave(self, member: M, reason: str) -> None:
         """Give up a member whose link is gone or has to go: it gets nothing more. Doing so twice does nothing."""
@@ -153,7 +151,7 @@ class Room(Generic[M]):
     def progress(self, member: M, now: float) -> None:
         """Note that a finished member took something: its time begins anew, but for the one of a shutdown."""
         if member in self._ending and not self._closed:
-            self._linger_until(member, now + self._linger)
+            self._linger_until(member, now + LINGER)
 
     def moved(self) -> Collection[M]:
         """All members when something was said to all since the last call, else none. Copy it: members may leave."""

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import re
-import resource
 import signal
 import socket
 import time
@@ -412,7 +411,6 @@ def test_out_of_descriptors(start: Start) -> None:
     inside.pop().close()
     inside[0].until("left")
     assert room.peer().fence() == []
-    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 40
 
 
 @pytest.mark.parametrize("visits", [300, pytest.param(3_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])

@@ -13,6 +13,8 @@ import chatctl
 from chatctl.cli import server
 from chatctl.server import MODES
 from chatctl.server.base import Server
+from chatctl.server.room import MAX_LAG
+from chatctl.wire import MAX_LINE
 from tests.rooms import environment
 
 ROOT = Path(chatctl.__file__).parent
@@ -92,6 +94,12 @@ def test_help_imports_nothing_but_click() -> None:
     }
     assert not {name.split(".")[0] for name in extra} & heavy
     assert {name for name in extra if name.startswith("chatctl.")} == {"chatctl.cli", "chatctl.errors"}
+
+
+def test_defaults_are_those_of_the_modules() -> None:
+    """The command line repeats the defaults of the modules that it does not import."""
+    defaults = {parameter.name: parameter.default for parameter in server.params}
+    assert (defaults["max_line"], defaults["max_lag"]) == (MAX_LINE, MAX_LAG)
 
 
 def test_every_mode_can_be_chosen() -> None:
