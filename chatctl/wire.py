@@ -66,8 +66,8 @@ class LineDecoder:
     difference to what comes out.
 
     Args:
-        max_line: bytes a line may have, without its ending; a longer one yields `Rejected.TOO_LONG`. 64 at least, so
-            that an over-long request is known by its beginning.
+        max_line: bytes a line may have, without its ending; a longer one yields `Rejected.TOO_LONG`. From 64 on
+            an over-long request is known by as many bytes of its beginning.
         guard: refuse a connection that begins like TLS or HTTP: yield `Rejected.TLS` or `Rejected.HTTP` and nothing
             after it. A browser could otherwise be made to speak in the room by any web page.
     """
@@ -145,7 +145,7 @@ class LineDecoder:
         return line
 
     def _too_long(self, start: bytes) -> Rejected:
-        self._ended = self._guard and _REQUEST_START.match(start) is not None
+        self._ended = self._guard and _REQUEST_START.match(start[: self._max_line]) is not None
         self._guard = False
         return Rejected.HTTP if self._ended else Rejected.TOO_LONG
 

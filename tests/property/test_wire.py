@@ -40,6 +40,8 @@ def whole(data: bytes, max_line: int, guard: bool) -> list[bytes | Rejected]:
 
 
 @given(data=STREAMS, cuts=st.lists(st.integers(0, 200), max_size=12), max_line=st.integers(1, 24), guard=st.booleans())
+@example(data=b"A" * 30 + b" /\n", cuts=[], max_line=24, guard=True)
+@example(data=b"GET /\n", cuts=[], max_line=4, guard=True)
 @example(data=b"\xff\xfa" + b"z" * 255 + b"\xff\xf0a\n", cuts=[258], max_line=9, guard=True)
 def test_chunks_make_no_difference(data: bytes, cuts: list[int], max_line: int, guard: bool) -> None:
     """Whole, cut anywhere, or byte by byte: the same lines come out."""
