@@ -22,15 +22,19 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from chatctl import telnet
+
 MAX_LINE = 4096
 """Bytes a client's line may have, its LF or CRLF not counted, unless the server is told otherwise."""
 
+NEEDS_PASSWORD = "this room needs a password: send it as your first line"
+"""How a room with a password greets a newcomer."""
+
+WRONG_PASSWORD = "wrong password"
+"""How it answers to another one."""
+
 _BOM = b"\xef\xbb\xbf"
 _TLS = b"\x16\x03"  # a handshake record, major version 3 (RFC 8446, section 5.1)
-
-# Telnet commands (RFC 854). IAC begins one; SB … IAC SE is a subnegotiation; WILL, WONT, DO and DONT name an option.
-_IAC, _SE, _SB, _WILL, _DONT = 0xFF, 0xF0, 0xFA, 0xFB, 0xFE
-_SUBNEGOTIATION = 256  # bytes after which one that does not end is given up
 
 _REQUEST_LINE = re.compile(rb" HTTP/\d+(\.\d+)?\Z")  # how the first line of HTTP/1 and of HTTP/2 ends (RFC 9112, 9113)
 _REQUEST_START = re.compile(rb"[A-Z]+ (/|http)")
@@ -85,8 +89,8 @@ class LineDecoder:
 
     def feed(self, data: bytes) -> list[bytes | Rejected]:
         """Take the next bytes, return the lines they complete, in order: UTF-8, not empty, without their ending."""
-        if self._held or _IAC in data:
-            data = self._negotiate(self._held + data)
+        if self._held or telnet.IAC in data:
+            data, self._held = telnet.remove(self._held + data)
         if self._opening is not None:
             data = self._opening + data
             if data in (b"", _BOM[:1], _BOM[:2], _TLS[:1]):
@@ -160,47 +164,6 @@ class LineDecoder:
         start, self._partial = self._partial, b""
         self._skipping = True
         return [self._too_long(start)]
-
-    def _negotiate(self, data: bytes) -> bytes:
-        """Remove the telnet commands from ``data``; keep one that has not ended for the next chunk.
-
-        ``IAC IAC`` is the data byte FF (RFC 854), so one FF stays of it. FF before a byte below F0 is no telnet and
-        stays, to become U+FFFD like other invalid UTF-8.
-        """
-        text = []
-        at = 0
-        self._held = b""
-        while (iac := data.find(_IAC, at)) >= 0:
-            text.append(data[at:iac])
-            end = _telnet_end(data, iac)
-            if end > len(data):
-                self._held = data[iac:]
-                return b"".join(text)
-            if end == iac + 1 or data[iac + 1] == _IAC:
-                text.append(b"\xff")
-            at = end
-        text.append(data[at:])
-        return b"".join(text)
-
-
-def _telnet_end(data: bytes, iac: int) -> int:
-    """Where the command that begins at ``iac`` ends; more than ``len(data)`` when it has not ended yet."""
-    if iac + 1 == len(data):
-        return len(data) + 1
-    command = data[iac + 1]
-    if command < _SE:
-        return iac + 1
-    if _WILL <= command <= _DONT:
-        return iac + 3
-    if command != _SB:
-        return iac + 2
-    limit = iac + 2 + _SUBNEGOTIATION
-    at = iac + 2
-    while (at := data.find(_IAC, at, limit - 1)) >= 0:
-        if data[at + 1 : at + 2] == bytes([_SE]):
-            return at + 2
-        at += 2  # IAC IAC is data here, and no other command belongs here
-    return limit
 
 
 def name(host: str, port: int) -> str:

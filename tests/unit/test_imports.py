@@ -19,7 +19,7 @@ from tests.rooms import environment
 
 ROOT = Path(chatctl.__file__).parent
 IO = {"socket", "selectors", "threading", "ssl", "time", "click"}
-PURE = ["wire.py", "server/broadcast.py", "server/room.py"]
+PURE = ["wire.py", "telnet.py", "server/broadcast.py", "server/room.py"]
 FOLDERS = {"server", "client", "bot"}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
