@@ -1,13 +1,18 @@
 """The Click group: options in, calls out. A command imports what it runs inside its body: ``--help`` is quick."""
 
+import functools
 import math
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatctl import __version__
 from chatctl.errors import ChatctlError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class _Group(click.Group):
@@ -25,14 +30,68 @@ class _Group(click.Group):
             ctx.exit(130)
 
 
-class _Rate(click.FloatRange):
-    """A number of times a second, which NaN is not."""
+class _Number(click.FloatRange):
+    """A number, which NaN is not."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        rate: float = super().convert(value, param, ctx)
-        if math.isnan(rate):
-            self.fail(f"{value!r} is not a number of times a second.", param, ctx)
-        return rate
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+def _network(text: str) -> object:
+    from chatctl.server.door import network
+
+    try:
+        return network(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: write it as in 192.0.2.0/24 or 2001:db8::/32.") from error
+
+
+def _place(text: str) -> str:
+    from chatctl.server.metrics import address
+
+    try:
+        address(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+    return text
+
+
+def _way_in(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that enters a room the options for its TLS and its password."""
+
+    @click.option("--tls", "speak_tls", is_flag=True, help="Speak TLS; the other --tls options mean it as well.")
+    @click.option("--tls-ca", metavar="FILE", help="Trust the authorities in FILE (PEM) and no others.")
+    @click.option("--tls-cert", metavar="FILE", help="Show the certificate in FILE (PEM) if the server asks for one.")
+    @click.option("--tls-key", metavar="FILE", help="Its private key, if that is not in the same file.")
+    @click.option(
+        "--password-file",
+        metavar="FILE",
+        help="If the room needs a password, send the first line of FILE.  [default: the variable CHATCTL_PASSWORD]",
+    )
+    @functools.wraps(command)
+    def enter(
+        speak_tls: bool,
+        tls_ca: str | None,
+        tls_cert: str | None,
+        tls_key: str | None,
+        password_file: str | None,
+        **arguments: Any,
+    ) -> None:
+        if tls_key and not tls_cert:
+            raise click.UsageError("--tls-key needs --tls-cert FILE")
+        context = None
+        if speak_tls or tls_ca or tls_cert:
+            from chatctl.tls import client_context
+
+            context = client_context(tls_ca, tls_cert, tls_key)
+        from chatctl import password
+
+        command(**arguments, tls=context, password=password.given(password_file))
+
+    return enter
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,14 +102,14 @@ def cli() -> None:
     One runs the room (chatctl server 0.0.0.0 9999), everybody else enters it (chatctl client HOST 9999, or nc HOST
     9999).
 
-    Exit status: 0 done; 1 no connection, or the server cannot have its address; 2 usage; 3 an echo is missing; 130
-    Ctrl-C in client and bot.
+    Exit status: 0 done; 1 no connection, or the server cannot have its address; 2 usage; 3 an echo is missing; 4 the
+    room has another password; 130 Ctrl-C in client and bot.
     """
 
 
 @cli.command()
-@click.argument("ip")
-@click.argument("port", type=click.IntRange(0, 65535))
+@click.argument("ip", required=False)
+@click.argument("port", type=click.IntRange(0, 65535), required=False)
 @click.option(
     "--mode",
     type=click.Choice(["select", "threads"]),
@@ -58,6 +117,14 @@ def cli() -> None:
     show_default=True,
     help="One thread for all members, or one for each. Both behave the same.",
 )
+@click.option("--tls-cert", metavar="FILE", help="Speak TLS, with the certificate in FILE (PEM).")
+@click.option("--tls-key", metavar="FILE", help="Its private key, if that is not in the same file.")
+@click.option(
+    "--tls-client-ca",
+    metavar="FILE",
+    help="Let in only members with a certificate from one of the authorities in FILE (PEM).",
+)
+@click.option("--password-file", metavar="FILE", help="Let in only members whose first line is the first line of FILE.")
 @click.option(
     "--max-line",
     metavar="BYTES",
@@ -80,32 +147,104 @@ def cli() -> None:
     type=click.IntRange(1),
     help="Members at a time; the next one is refused.  [default: 10000, or what the descriptor limit allows]",
 )
+@click.option(
+    "--max-per-ip",
+    metavar="NUMBER",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Members at a time from one address; 0: no limit.",
+)
+@click.option(
+    "--rate",
+    metavar="LINES_PER_SECOND",
+    type=_Number(0),
+    default=100.0,
+    show_default=True,
+    help="How fast a member is read after its burst: what it sends faster waits, and is not lost. A line counts once "
+    "for each 256 bytes. 0: no limit.",
+)
+@click.option(
+    "--burst",
+    metavar="LINES",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="What a member may send at once before its rate matters.",
+)
+@click.option(
+    "--idle-timeout",
+    metavar="SECONDS",
+    type=_Number(0),
+    default=0.0,
+    show_default=True,
+    help="End a member that sends nothing for so long; 0: never.",
+)
+@click.option(
+    "--allow",
+    metavar="CIDR",
+    multiple=True,
+    type=_network,
+    help="Let in only who comes from this network (192.0.2.0/24, 2001:db8::/32) or address; repeatable.",
+)
+@click.option(
+    "--deny",
+    metavar="CIDR",
+    multiple=True,
+    type=_network,
+    help="Let nobody in from this network or address, whatever is allowed; repeatable.",
+)
+@click.option(
+    "--transcript", metavar="FILE", help="Append the room's lines to FILE, with the time; SIGHUP opens it anew."
+)
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    type=_place,
+    help="Serve counters for Prometheus over HTTP; needs chatctl[metrics].",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Also say on stderr who was refused and why members went.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
-def server(
-    ip: str, port: int, mode: str, max_line: int, max_lag: int, max_users: int | None, verbose: bool, quiet: bool
-) -> None:
+def server(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: bool, **options: Any) -> None:
     """Run a room on IP (an address or a host name) and PORT (0 picks a free one).
 
-    The room's lines appear on stdout. Ctrl-C or SIGTERM ends the room: everybody is told and gets what was said before.
-    """
-    from chatctl.server import serve
+    Started by a systemd socket unit, it takes the sockets from there: leave out IP and PORT.
 
-    serve(ip, port, mode, max_line=max_line, max_lag=max_lag, max_users=max_users, verbosity=verbose - quiet)
+    The room's lines appear on stdout. What is typed at the terminal is announced to all; /help lists the operator's
+    commands. Ctrl-C or SIGTERM ends the room: everybody is told and gets what was said before. SIGUSR1 prints counters.
+    SIGHUP opens the transcript anew and loads the certificates again; with a terminal, it ends the room.
+
+    A connection that the other side has let die is found out within two minutes (TCP keepalive). One that takes nothing
+    of what it is sent for two minutes is given up as well (TCP_USER_TIMEOUT).
+    """
+    if port is None and (ip is not None or "LISTEN_FDS" not in os.environ):
+        raise click.UsageError(f"Missing argument '{'IP' if ip is None else 'PORT'}'.")
+    if options["tls_cert"] is None and (options["tls_key"] or options["tls_client_ca"]):
+        raise click.UsageError("--tls-key and --tls-client-ca need --tls-cert FILE")
+    from dataclasses import fields
+
+    from chatctl.server import serve
+    from chatctl.server.limits import Limits
+
+    limits = Limits(**{field.name: options.pop(field.name) for field in fields(Limits)})
+    serve(ip, port, mode, limits, **options, verbosity=verbose - quiet)
 
 
 @cli.command()
 @click.argument("ip")
 @click.argument("port", type=click.IntRange(1, 65535))
-def client(ip: str, port: int) -> None:
+@_way_in
+def client(ip: str, port: int, tls: "SSLContext | None", password: bytes | None) -> None:
     """Enter the room at IP (an address or a host name) and PORT.
 
     Lines of stdin are said in the room, lines of the room appear on stdout; /help lists what else there is. Ctrl-D (the
     end of stdin) leaves once everything said has come back, Ctrl-C at once (exit status 130).
+
+    A room that needs a password asks for it on a terminal; elsewhere give --password-file.
     """
     from chatctl.client import plain
 
-    plain.run(ip, port)
+    plain.run(ip, port, tls=tls, password=password)
 
 
 @cli.command()
@@ -116,13 +255,14 @@ def client(ip: str, port: int) -> None:
 @click.option(
     "--rate",
     metavar="LINES_PER_SECOND",
-    type=_Rate(0.001),
+    type=_Number(0.001),
     help="Say no more lines a second than this.  [default: no limit]",
 )
 @click.option(
     "--repeat", metavar="NUMBER", type=click.IntRange(1), default=1, show_default=True, help="Say all of it this often."
 )
 @click.option("--wait-for-echo", is_flag=True, help="Say a line only when the one before has come back.")
+@_way_in
 def bot(
     ip: str,
     port: int,
@@ -131,14 +271,26 @@ def bot(
     rate: float | None,
     repeat: int,
     wait_for_echo: bool,
+    tls: "SSLContext | None",
+    password: bytes | None,
 ) -> None:
     """Say the lines of FILE, or of stdin, in the room at IP and PORT, and leave.
 
     A line that begins with / is said, not obeyed. Exit status 0 means that the server has echoed every line; 3 that
-    some are missing; 1 that the connection failed.
+    some are missing; 1 that the connection failed; 4 that the room has another password.
     """
     from chatctl.bot import runner
 
     if messages and file:
         raise click.UsageError("give either FILE or -m TEXT, not both")
-    runner.run(ip, port, file=file or "-", messages=messages, rate=rate, repeat=repeat, wait_for_echo=wait_for_echo)
+    runner.run(
+        ip,
+        port,
+        file=file or "-",
+        messages=messages,
+        rate=rate,
+        repeat=repeat,
+        wait_for_echo=wait_for_echo,
+        tls=tls,
+        password=password,
+    )

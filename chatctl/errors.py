@@ -3,9 +3,11 @@
     ChatctlError            1
     ├── ListenError         1    the server cannot have its address
     ├── NetworkError        1    no connection, or it broke
+    ├── ResourceError       1    a file or an extra that a command needs cannot be had
     ├── OutputError         1    stdout cannot be written
     ├── InputError          2    what a command was told to read cannot be read
-    └── EchoError           3    a line was sent and its echo did not come
+    ├── EchoError           3    a line was sent and its echo did not come
+    └── PasswordError       4    the room has another password, or none was given
 
 Each is raised with one line for stderr that says what to do. Ctrl-C in the client and the bot ends with 130, usage
 errors with 2 (click's own).
@@ -26,6 +28,10 @@ class NetworkError(ChatctlError):
     """There is no connection to the server, or it broke."""
 
 
+class ResourceError(ChatctlError):
+    """A file or an extra that a command needs cannot be had."""
+
+
 class OutputError(ChatctlError):
     """Stdout cannot be written."""
 
@@ -40,3 +46,9 @@ class EchoError(ChatctlError):
     """Lines were sent whose echoes did not come."""
 
     status = 3
+
+
+class PasswordError(ChatctlError):
+    """The room needs a password that is not the one given."""
+
+    status = 4

@@ -174,6 +174,11 @@ def name(host: str, port: int) -> str:
     return f"{mapped}:{port}" if mapped else f"[{host}]:{port}"
 
 
+def host(name: str) -> str:
+    """The address in a member's name."""
+    return name.rpartition(":")[0].strip("[]")
+
+
 def started(port: int) -> bytes:
     """The first line of the console."""
     return f"Chat Server started on port {port}.\n".encode()

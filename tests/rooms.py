@@ -6,6 +6,7 @@ import re
 import selectors
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+import trustme
+
+from chatctl import tls
 
 PATIENCE = 20.0  # seconds until a test that waits has failed
 _fences = itertools.count()
@@ -28,9 +32,19 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class Peer:
-    """A member by raw socket, as nc would be."""
+    """A member by raw socket, as nc would be, or as ``openssl s_client`` would be when there is a context for TLS.
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", receive_buffer: int | None = None) -> None:
+    One that is refused before the handshake, in plain text, goes on without TLS.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        receive_buffer: int | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -40,6 +54,23 @@ class Peer:
         self.name = f"[{address[0]}]:{address[1]}" if ":" in host else f"{address[0]}:{address[1]}"
         self.lines: list[str] = []  # read and not yet returned
         self._partial = b""
+        self.layer = tls.Layer(context, host=host) if context else None
+        if self.layer:
+            self._shake_hands(self.layer)
+
+    def _shake_hands(self, layer: tls.Layer) -> None:
+        layer.start()
+        try:
+            while not layer.established:
+                self.sock.sendall(layer.send(b""))
+                data = self.sock.recv(65536)
+                if not data:
+                    raise EOFError("in the handshake")
+                self._take_in(layer.receive(data))
+            self.sock.sendall(layer.send(b""))
+        except tls.NotTLS as error:
+            self.layer = None
+            self._take_in(error.data)
 
     def __enter__(self) -> Self:
         return self
@@ -59,20 +90,34 @@ class Peer:
         self.sock.close()
 
     def half_close(self) -> None:
+        if self.layer:
+            self.layer.close()
+            self.sock.sendall(self.layer.send(b""))
         self.sock.shutdown(socket.SHUT_WR)
 
     def send(self, data: bytes | str) -> None:
-        self.sock.sendall(data.encode() if isinstance(data, str) else data)
+        raw = data.encode() if isinstance(data, str) else data
+        self.sock.sendall(self.layer.send(raw) if self.layer else raw)
 
     def say(self, *lines: str) -> None:
         self.send("".join(f"{line}\n" for line in lines))
 
     def fill(self) -> bool:
         """Read once; False at the end."""
+        if self.layer and self.layer.ended:
+            return False
         data = self.sock.recv(1 << 20)
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        self.lines += [line.decode() for line in lines]
+        if not self.layer:
+            self._take_in(data)
+        elif data:
+            self._take_in(self.layer.receive(data))
+        else:
+            raise ConnectionResetError("cut off without close_notify")
         return bool(data)
+
+    def _take_in(self, text: bytes) -> None:
+        *lines, self._partial = (self._partial + text).split(b"\n")
+        self.lines += [line.decode() for line in lines]
 
     def line(self) -> str:
         """The next line; ``EOFError`` when there is none."""
@@ -118,6 +163,25 @@ def gather(peers: Sequence[Peer], done: Callable[[Peer], bool]) -> None:
                     selector.unregister(key.fileobj)
 
 
+class Certificates:
+    """PEM files made for a test: of an authority, of a server on this machine, of a client.
+
+    ``server`` and ``client`` hold key and certificate.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.trusted = trustme.CA()
+        self.authority, self.server, self.client = (directory / f"{name}.pem" for name in ("ca", "server", "client"))
+        self.trusted.cert_pem.write_to_path(self.authority)
+        server = self.trusted.issue_cert("localhost", "127.0.0.1", "::1", "::")
+        server.private_key_and_cert_chain_pem.write_to_path(self.server)
+        self.trusted.issue_cert("someone@example.org").private_key_and_cert_chain_pem.write_to_path(self.client)
+
+    def context(self) -> ssl.SSLContext:
+        """What a client that trusts the authority speaks TLS with."""
+        return tls.client_context(str(self.authority), None, None)
+
+
 class Room:
     """A server process; its console is read by a thread, its diagnostics are kept."""
 
@@ -130,8 +194,11 @@ class Room:
         read_console: bool = True,
         descriptors: int | None = None,
         program: Sequence[str] = ("-m", "chatctl"),
+        certificates: "Certificates | None" = None,
     ) -> None:
         command: list[str] = [sys.executable, *program, "server", host, "0", "--mode", mode, *flags]
+        if certificates:
+            command += ["--tls-cert", str(certificates.server)]
         if descriptors:
             command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
         self._stderr = directory / "stderr"
@@ -143,6 +210,7 @@ class Room:
         assert started, f"{first!r} {self.stderr}"
         self.port = int(started[1])
         self.host = host
+        self.context = certificates.context() if certificates else None
         self.console: list[str] = [first.rstrip("\n")]
         self.usage = psutil.Process(self.process.pid)
         self._peers: list[Peer] = []
@@ -178,7 +246,7 @@ class Room:
 
     def stranger(self, **options: Any) -> Peer:
         """A connection that has read nothing yet."""
-        peer = Peer(self.port, **({"host": self.host} | options))
+        peer = Peer(self.port, **({"host": self.host, "context": self.context} | options))
         self._peers.append(peer)
         return peer
 

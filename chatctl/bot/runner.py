@@ -5,11 +5,15 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from chatctl.client.connection import MAX_LINE, Connection, clean_lines, connect, converse, lines_of
 from chatctl.display import show
 from chatctl.errors import EchoError, InputError, NetworkError
 from chatctl.wire import Event, LineDecoder
+
+if TYPE_CHECKING:
+    import ssl
 
 _PATIENCE = 10.0  # seconds to wait for one echo
 
@@ -23,6 +27,8 @@ def run(
     rate: float | None = None,
     repeat: int = 1,
     wait_for_echo: bool = False,
+    tls: "ssl.SSLContext | None" = None,
+    password: bytes | None = None,
 ) -> None:
     """Send lines, half-close, and read until the server closes.
 
@@ -34,20 +40,23 @@ def run(
         rate: lines a second at most; None: as fast as they go.
         repeat: how often all of it is sent.
         wait_for_echo: send a line only when the one before has been echoed.
+        tls: from `tls.client_context`; None: plain text.
+        password: for a room that needs one.
 
     Raises:
         NetworkError: there is no connection, it broke, or the server closed it first.
+        PasswordError: the room needs a password that is not the one given.
         EchoError: not every line was echoed.
         InputError: the file cannot be read.
     """
     with contextlib.ExitStack() as stack:
         source = _source(file, messages, stack)
-        connection = Connection()
-        sock = connect(host, port)
+        connection = Connection(password)
+        link = connect(host, port, tls)
         echoes = _Echoes(connection)
         lines = _paced(_repeated(source, repeat), rate, echoes if wait_for_echo else None)
         try:
-            converse(sock, connection, lines, echoes.show)
+            converse(link, connection, lines, echoes.show)
         except BrokenPipeError:
             raise EchoError("nobody reads the output: not waiting for the echoes") from None
         except NetworkError as error:

@@ -1,19 +1,45 @@
 """The client as a filter: lines from stdin into the room, lines of the room to stdout, as they are."""
 
 import contextlib
+import os
+from typing import TYPE_CHECKING
 
 from chatctl.client.connection import Connection, connect, converse, lines_of
 from chatctl.display import show
+from chatctl.password import check
+
+if TYPE_CHECKING:
+    import ssl
 
 
-def run(host: str, port: int) -> None:
+def run(host: str, port: int, *, tls: "ssl.SSLContext | None" = None, password: bytes | None = None) -> None:
     """Be a member until the server closes; at the end of stdin, half-close.
+
+    Args:
+        host: a name or an address.
+        port: the server's.
+        tls: from `tls.client_context`; None: plain text.
+        password: for a room that needs one; None: whoever is at the terminal is asked.
 
     Raises:
         NetworkError: there is no connection, it broke, or the server closed it first.
+        PasswordError: the room needs a password that is not the one given.
         InputError: stdin cannot be read.
         OutputError: stdout cannot be written.
     """
-    sock = connect(host, port)
+    link = connect(host, port, tls)
     with contextlib.suppress(BrokenPipeError):  # nobody reads on, as in ``| head -1``: that is an end like another
-        converse(sock, Connection(), lines_of(0), show)
+        converse(link, Connection(password), lines_of(0), show, _ask)
+
+
+def _ask() -> bytes | None:
+    """Have the password typed, unseen; None when stdin is no terminal, or nothing is typed there."""
+    if not os.isatty(0):
+        return None
+    from getpass import getpass
+
+    try:
+        typed = getpass("Password: ").encode()
+    except (EOFError, UnicodeError):
+        return None
+    return check(typed, "what was typed") if typed else None

@@ -1,9 +1,17 @@
 """The room on a socket. A mode is a word in `MODES` and a class with two methods."""
 
+import contextlib
 import importlib
 import logging
+import threading
+from typing import TYPE_CHECKING
 
-_STDOUT, _STDERR = 1, 2
+from chatctl.errors import ListenError
+
+if TYPE_CHECKING:
+    from chatctl.server.limits import Limits
+
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 MODES = {
     "select": "chatctl.server.selector:SelectServer",
@@ -12,38 +20,77 @@ MODES = {
 
 
 def serve(
-    host: str, port: int, mode: str, *, max_line: int, max_lag: int, max_users: int | None, verbosity: int
+    host: str | None,
+    port: int | None,
+    mode: str,
+    limits: "Limits",
+    *,
+    password_file: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
+    tls_client_ca: str | None = None,
+    transcript: str | None = None,
+    metrics: str | None = None,
+    verbosity: int = 0,
 ) -> None:
     """Run a room until SIGINT or SIGTERM.
 
     Args:
-        host: an address or a host name; a name is served on every address it has.
+        host: an address or a host name; a name is served on every address it has. None: on the sockets that systemd
+            hands down.
         port: 0 picks a free one.
         mode: a word of `MODES`.
-        max_line: bytes a line may have.
-        max_lag: bytes a member may be behind.
-        max_users: members at a time; None means 10,000, or as many as the descriptor limit allows.
+        limits: what members may cost, and who is let in.
+        password_file: its first line is what a newcomer has to say first.
+        tls_cert: a PEM file with the server's certificate; with it the room speaks TLS.
+        tls_key: a PEM file with its key, if that is not in the same file.
+        tls_client_ca: a PEM file with the authorities that members' certificates must come from.
+        transcript: a file that the room's lines are appended to.
+        metrics: HOST:PORT, where the counters are served for Prometheus.
         verbosity: 1 also logs who was refused and why members went, -1 only errors.
 
     Raises:
-        ListenError: the address cannot be had.
+        ListenError: an address cannot be had.
+        ResourceError: a file cannot be used.
     """
-    from chatctl.server import base, console, listener
+    from chatctl import password
+    from chatctl.server import console, listener, operation, systemd
+    from chatctl.server.base import Link
     from chatctl.server.room import Room
 
-    diagnostics = console.Diagnostics(_STDERR)
-    logging.basicConfig(
-        format="chatctl server: %(message)s",
-        level={1: logging.INFO, 0: logging.WARNING, -1: logging.ERROR}[verbosity],
-        handlers=[diagnostics],
-    )
-    logging.logThreads = False  # else logging keeps an entry for each reader thread for good
-    try:
-        users = base.raise_descriptor_limit(max_users)
-        sockets = listener.bind(host, port)
-        room: Room[base.Link] = Room(max_line=max_line, max_lag=max_lag)
+    with contextlib.ExitStack() as stack:
+        diagnostics = console.Diagnostics(_STDERR)
+        stack.callback(diagnostics.finish, timeout=0.2)
+        logging.basicConfig(
+            format="chatctl server: %(message)s",
+            level={1: logging.INFO, 0: logging.WARNING, -1: logging.ERROR}[verbosity],
+            handlers=[diagnostics],
+        )
+        logging.logThreads = False  # else logging keeps an entry for each reader thread for good
+        limits = limits.within_descriptors()
+        certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
+        context = certificates()
+        key = password.read(password_file) if password_file else None
+        room: Room[Link] = Room(limits, password=key)
+        lock = threading.Lock()
+        outlets = [console.Outlet(room.log, lock, _STDOUT)]
+        if transcript:
+            from chatctl.server.transcript import Transcript
+
+            outlets.append(Transcript(room.log, lock, transcript))
+        sockets = systemd.inherited()
+        if sockets and host is not None:
+            raise ListenError("systemd has handed down the sockets to listen on: leave out IP and PORT")
+        if not sockets:
+            sockets = listener.bind(host or "", port or 0)
         module, name = MODES[mode].split(":")
         backend = getattr(importlib.import_module(module), name)
-        backend(room, sockets, max_users=users, console=_STDOUT).run()
-    finally:
-        diagnostics.finish(timeout=0.2)
+        server = backend(room, lock, sockets, tls=context, outlets=outlets)
+        operator = operation.Operator(server, certificates, diagnostics.say)
+        if metrics:
+            from chatctl.server import metrics as scraped
+
+            stack.callback(scraped.serve(metrics, server.counters).close)
+        operator.attend(_STDIN, _STDOUT)
+        systemd.notify("READY=1")
+        server.run(operator.signals)

@@ -97,11 +97,12 @@ class View:
     only when that is sent.
     """
 
-    __slots__ = ("_overlaid", "_overlays", "_tail", "cursor", "log", "told")
+    __slots__ = ("_offset", "_overlaid", "_overlays", "_tail", "cursor", "log", "told")
 
     def __init__(self, log: Log) -> None:
         self.log = log
         self.cursor = log.tip
+        self._offset = log.tip  # how far the cursor is ahead of the number of bytes that were taken
         # (where it begins, where the log goes on, the bytes in between), in order. Most views have none most of the
         # time, so the empty tuple that all share stands for that.
         self._overlays: deque[tuple[int, int, bytes | memoryview]] | tuple[()] = ()
@@ -124,6 +125,11 @@ class View:
         """Bytes behind the tip: of the log, of the overlays and of the tail."""
         return max(self.log.tip - self.cursor, 0) + self._overlaid + len(self._tail)
 
+    @property
+    def sent(self) -> int:
+        """Bytes that were taken and not given back."""
+        return self.cursor - self._offset - len(self._tail)
+
     def overlay(self, begin: int, end: int, data: bytes) -> None:
         """Let this view see ``data`` in place of the log from ``begin`` to ``end``, behind all earlier overlays."""
         if not isinstance(self._overlays, deque):
@@ -133,7 +139,7 @@ class View:
 
     def tell(self, data: bytes) -> None:
         """Let this view alone see ``data`` at the tip."""
-        tip = self.log.tip
+        tip = max(self.log.tip, self.cursor)
         self.told += len(data)
         if self._overlays and self._overlays[-1][:2] == (tip, tip):  # one overlay for all that is told at one place
             self._overlaid += len(data)
@@ -145,9 +151,25 @@ class View:
         """Let this view see nothing of what is appended from now on."""
         self.overlay(self.log.tip, _FOREVER, b"")
 
+    def deafen(self) -> None:
+        """Let this view, which is owed nothing, see only what it is told, until it has to `hear`."""
+        self._move(_FOREVER)
+
+    def hear(self, begin: int) -> None:
+        """Let a deaf view see what follows ``begin``, behind what it was told before."""
+        if isinstance(self._overlays, deque):
+            self._overlays = deque((begin, begin, data) for _, _, data in self._overlays)
+        self._move(begin)
+
     def skip(self) -> None:
         """Go to the tip and forget all that was owed."""
-        self.cursor, self._overlays, self._overlaid, self.told, self._tail = self.log.tip, (), 0, 0, b""
+        self._move(self.log.tip)
+        self._overlays, self._overlaid, self.told, self._tail = (), 0, 0, b""
+
+    def _move(self, cursor: int) -> None:
+        """Go elsewhere without taking what is in between."""
+        self._offset += cursor - self.cursor
+        self.cursor = cursor
 
     def take(self) -> bytes | memoryview:
         """Take what comes next, at most `CHUNK` bytes; empty when nothing is owed. The cursor is then behind it."""
@@ -178,7 +200,8 @@ class View:
                 self._overlaid -= len(piece)
                 if begin == end:
                     self.told -= len(piece)
-                self.cursor = end
+                self._move(end)
+                self._offset -= len(piece)
                 if len(piece) < len(data):
                     self._overlays.appendleft((begin if begin == end else -1, end, memoryview(data)[space:]))
             pieces.append(piece)

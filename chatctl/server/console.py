@@ -33,6 +33,7 @@ class Outlet:
         self._partial = b""  # taken, but its line had not ended
         self._lines = log.lines  # of the log: shown or skipped
         self._ended = False
+        self._poked = False  # `_write` is to be called even with nothing; a subclass sets it, and takes it back there
         self._thread = threading.Thread(target=self._run, name=f"outlet {descriptor}", daemon=True)
 
     def start(self, first: bytes = b"") -> None:
@@ -46,6 +47,12 @@ class Outlet:
         if self._view.owed:
             self._changed.notify()
 
+    def tell(self, data: bytes) -> None:
+        """Show some lines here that are not in the log. The lock is held."""
+        self._view.tell(data)
+        self._lines -= data.count(b"\n")
+        self._changed.notify()
+
     def close(self, timeout: float) -> None:
         """Write what is owed and end, or give up after so many seconds. The lock is not held."""
         with self._changed:
@@ -55,11 +62,15 @@ class Outlet:
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):
-            while data := self._next():
-                output.write(self._descriptor, data)
+            while (data := self._next()) is not None:
+                self._write(data)
 
-    def _next(self) -> bytes:
-        """Wait for whole lines to write; empty at the end."""
+    def _write(self, data: bytes) -> None:
+        """Write some whole lines. The lock is not held; an `OSError` ends the outlet."""
+        output.write(self._descriptor, data)
+
+    def _next(self) -> bytes | None:
+        """Wait for whole lines to write, or for a poke with none; None at the end."""
         view = self._view
         with self._changed:
             while True:
@@ -70,8 +81,10 @@ class Outlet:
                     self._lines += whole.count(b"\n") + 1
                     return whole + newline
                 if not view.owed:
-                    if self._ended:
+                    if self._poked:
                         return b""
+                    if self._ended:
+                        return None
                     self._changed.wait()
 
     def _skip(self) -> bytes:
@@ -93,7 +106,14 @@ class Diagnostics(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append the record as one line."""
-        line = wire.clean(self.format(record)).encode("utf-8", "backslashreplace") + b"\n"
+        self._append(self.format(record))
+
+    def say(self, text: str) -> None:
+        """Append something that was asked for, whatever the level of the log."""
+        self._append(f"chatctl server: {text}")
+
+    def _append(self, text: str) -> None:
+        line = wire.clean(text).encode("utf-8", "backslashreplace") + b"\n"
         with self._guard:
             self._log.append(line)
             self._log.trim(self._log.tip - _WINDOW)

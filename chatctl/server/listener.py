@@ -12,11 +12,13 @@ import os
 import selectors
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from chatctl import wire
 from chatctl.errors import ListenError
+from chatctl.server.door import FULL
 
 _BACKLOG = 4096  # connections the kernel may hold for us; Linux cuts it to net.core.somaxconn, 4,096 by default
 _BATCH = 256  # newcomers a turn, so that a storm of them does not stall those inside
@@ -30,9 +32,6 @@ _HINTS = {
     errno.EACCES: "that port needs privileges: choose one from 1024 on",
     errno.EAFNOSUPPORT: "this machine does not speak that kind of address: try 127.0.0.1",
 }
-
-FULL = "server full"
-"""Why the one too many is refused."""
 
 log = logging.getLogger("chatctl.server")
 
@@ -91,7 +90,6 @@ def _listen(listening: socket.socket, address: tuple[str | int, ...]) -> None:
     if listening.family == socket.AF_INET6:  # "::" means every address, IPv4 as well, whatever the system's default
         listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
     listening.bind(address)
-    listening.setblocking(False)
     listening.listen(_BACKLOG)
 
 
@@ -103,21 +101,26 @@ class Listener:
     Args:
         sockets: from `bind`; they are closed by `stop`.
         selector: calls ``key.data(mask)``.
-        welcome: called with each newcomer's socket (blocking, without a timeout) and name.
+        welcome: called with the newcomers' sockets (blocking, without a timeout) and names.
+
+    ``refused`` counts by the reason those who were turned away.
     """
 
     def __init__(
         self,
         sockets: list[socket.socket],
         selector: selectors.BaseSelector,
-        welcome: Callable[[socket.socket, str], None],
+        welcome: Callable[[list[tuple[socket.socket, str]]], None],
     ) -> None:
+        for listening in sockets:
+            listening.setblocking(False)
         self.port: int = sockets[0].getsockname()[1]
         self._sockets = sockets
         self._selector = selector
         self._welcome = welcome
+        self.refused: Counter[str] = Counter()
         self._spare: int | None = None  # a descriptor to give up when there is no other to accept with
-        self._refused: dict[socket.socket, float] = {}  # with their deadlines, the earliest first
+        self._parting: dict[socket.socket, float] = {}  # the refused, with their deadlines, the earliest first
         self._resume_at: float | None = None  # in a pause
         self._take_spare()
         self._listen()
@@ -125,12 +128,12 @@ class Listener:
     @property
     def deadline(self) -> float | None:
         """When `tick` is due next."""
-        first = next(iter(self._refused.values()), None)
+        first = next(iter(self._parting.values()), None)
         return min((at for at in (first, self._resume_at) if at is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Close the refused whose time is over; accept again after a pause."""
-        for refused, deadline in list(self._refused.items()):
+        for refused, deadline in list(self._parting.items()):
             if deadline > now:
                 break
             self._drop(refused)
@@ -141,19 +144,19 @@ class Listener:
 
     def refuse(self, newcomer: socket.socket, name: str, why: str, now: float) -> None:
         """Tell a newcomer why it cannot come in, and end its connection."""
-        log.info("%s refused: %s", name, why)
+        self._note(name, why)
         _tell(newcomer, why)
         with contextlib.suppress(OSError):
-            if len(self._refused) < _REFUSED:
+            if len(self._parting) < _REFUSED:
                 self._selector.register(newcomer, selectors.EVENT_READ, functools.partial(self._read, newcomer))
-                self._refused[newcomer] = now + _LINGER
+                self._parting[newcomer] = now + _LINGER
                 return
         newcomer.close()
 
     @property
     def lingering(self) -> bool:
         """Whether there are refused newcomers that have not closed yet."""
-        return bool(self._refused)
+        return bool(self._parting)
 
     def stop(self) -> None:
         """Accept nobody any more; those who wait are turned away by the kernel."""
@@ -179,20 +182,23 @@ class Listener:
         """Take in those that wait."""
         if listening not in self._sockets:
             return  # stopped earlier in this turn
+        newcomers = []
         for _ in range(_BATCH):
             try:
                 newcomer, address = listening.accept()
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE) and self._turn_away(listening):
                     continue
                 if isinstance(error, ConnectionAbortedError):
                     continue  # that newcomer has gone already
                 self._pause(error)
-                return
+                break
             newcomer.setblocking(True)  # BSD hands the listener's O_NONBLOCK down
-            self._welcome(newcomer, _name(address))
+            newcomers.append((newcomer, _name(address)))
+        if newcomers:
+            self._welcome(newcomers)
 
     def _turn_away(self, listening: socket.socket) -> bool:
         """Without a free descriptor, give up the spare one to tell a newcomer so; False when it is not there."""
@@ -203,11 +209,15 @@ class Listener:
         with contextlib.suppress(OSError):
             newcomer, address = listening.accept()
             with newcomer:
-                log.info("%s refused: out of descriptors", _name(address))
+                self._note(_name(address), "out of descriptors")
                 _tell(newcomer, FULL)
                 newcomer.recv(65536, socket.MSG_DONTWAIT)
         self._take_spare()
         return True
+
+    def _note(self, name: str, why: str) -> None:
+        self.refused[why] += 1
+        log.info("%s refused: %s", name, why)
 
     def _take_spare(self) -> None:
         if self._spare is None:
@@ -222,7 +232,7 @@ class Listener:
 
     def _read(self, refused: socket.socket, mask: int) -> None:
         """Throw away what a refused newcomer sends, until it closes."""
-        if refused not in self._refused:
+        if refused not in self._parting:
             return  # dropped earlier in this turn
         try:
             ended = not refused.recv(65536, socket.MSG_DONTWAIT)
@@ -234,7 +244,7 @@ class Listener:
             self._drop(refused)
 
     def _drop(self, refused: socket.socket) -> None:
-        del self._refused[refused]
+        del self._parting[refused]
         self._selector.unregister(refused)
         refused.close()
 

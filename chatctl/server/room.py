@@ -1,29 +1,27 @@
-"""The room: who is in it, how many they are, what they say and ask, and how each of them ends.
+"""The room: who comes in, what members say and ask, and when the server has had enough of one.
 
 The room knows text and policy and no sockets. A backend has its connections inherit from `Member`, says what happened
 to them, and then sends to each what it is owed:
 
-    accepted                     `Room.join`
+    accepted                     `Room.join`, or `Room.knock` when there is a handshake before that
     bytes were read, or EOF      `Room.receive`
     a fault of the link          `Room.leave`
     the next deadline has come   `Room.tick`
 
 After any of these the backend visits the members that `Room.moved` and `Room.touched` name, and then calls `Room.trim`.
+It does not read a member that is ``paused``.
 
-One story for every ending: `Room.finish` announces the leave and ends the member's view there. The backend sends what
-is still owed, half-closes, reads on until EOF, and then says `Room.leave`; when that takes too long, `Room.tick` does.
 Time is in seconds of any clock that only goes forward, and always an argument.
 """
 
-from collections.abc import Collection, Iterable
-from typing import Generic, TypeVar
+import hashlib
+import hmac
 
-from chatctl import __version__, wire
-from chatctl.server.broadcast import Log, View
+from chatctl import wire
+from chatctl.server import commands
+from chatctl.server.limits import Bucket, Limits
+from chatctl.server.roster import LEFT, M, Roster
 from chatctl.wire import LineDecoder, Rejected
-
-MAX_LAG = 4 * 1024 * 1024
-"""Bytes that a member may be behind before it is cut, unless the server is told otherwise."""
 
 MAX_TOLD = 64 * 1024
 """Bytes of answers that a member may leave unread before its commands are ignored."""
@@ -31,13 +29,16 @@ MAX_TOLD = 64 * 1024
 MAX_IGNORED = 10_000
 """Commands of a member that are ignored before it is cut."""
 
-LINGER = 10.0
-"""Seconds without progress that a finished member may take to read what it is owed and to close its end."""
+HANDSHAKE = 10.0
+"""Seconds that a newcomer has for its TLS handshake."""
 
-GRACE = 2.0
-"""Seconds that all members together have for the same when the server shuts down."""
+PASSWORD = 60.0
+"""Seconds that a newcomer has for the password."""
 
-FELL_BEHIND = "fell behind"
+TRIES = 3
+"""Passwords that a newcomer may try."""
+
+SPEAKS_TLS = "this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
 
 _REFUSALS = {
     Rejected.TLS: "this room speaks plain text, not TLS",
@@ -45,159 +46,119 @@ _REFUSALS = {
 }
 
 
-class Member(View):
-    """One member: a view of the room's log, a name, and what its input has come to.
-
-    ``reason`` says why it went, for the diagnostics. ``finished``: its view has ended and its leave was announced.
-    ``gone``: its link is to be closed now, whatever it is owed. ``ignored`` counts the commands that were not obeyed.
-    """
-
-    __slots__ = ("decoder", "finished", "gone", "ignored", "name", "reason")
-
-    def __init__(self, log: Log, name: str) -> None:
-        super().__init__(log)
-        self.name = name
-        self.decoder: LineDecoder | None = None
-        self.reason = ""
-        self.finished = False
-        self.gone = False
-        self.ignored = 0
-
-
-M = TypeVar("M", bound=Member)
-
-
-class Room(Generic[M]):
-    """A room of members.
+class Room(Roster[M]):
+    """A room of members. ``lines`` and ``received`` count the lines that were said and the bytes that came.
 
     Args:
-        max_line: bytes a line may have.
-        max_lag: bytes a member may be behind; the log keeps as many.
+        limits: what members may cost.
+        password: the first line of who wants to come in, if it takes one.
     """
 
-    def __init__(self, *, max_line: int = wire.MAX_LINE, max_lag: int = MAX_LAG) -> None:
-        self.log = Log()
-        self.members: dict[M, None] = {}
-        self.max_line = max_line
-        self.max_lag = max_lag
-        self._closed = False
-        self._ending: dict[M, float] = {}  # finished members and their deadlines, the earliest first
-        self._touched: dict[M, None] = {}
-        self._visited = 0  # the tip when the members were visited last
+    def __init__(self, limits: Limits | None = None, *, password: bytes | None = None) -> None:
+        self.limits = limits or Limits()
+        super().__init__(self.limits.max_lag)
+        self.lines = 0
+        self.received = 0
+        self._password = None if password is None else hashlib.sha256(password).digest()
 
-    def join(self, member: M) -> None:
-        """Let a member in: it is announced to the others and welcomed itself."""
-        self.members[member] = None
-        member.decoder = LineDecoder(self.max_line, guard=True)
-        users = len(self.members)
-        begin = member.cursor = self.log.append(wire.entered(member.name, users))
-        member.overlay(begin, self.log.tip, wire.connected(users))
+    def knock(self, member: M, now: float) -> None:
+        """Have a newcomer wait outside for its handshake; `join` comes after that."""
+        self.wait_outside(member, now + HANDSHAKE, TRIES)
+
+    def join(self, member: M, now: float) -> None:
+        """Let a newcomer in, or have it wait for the password. One that was turned away meanwhile is not let in."""
+        if member.finished or member.gone:
+            return
+        limits = self.limits
+        member.decoder = LineDecoder(limits.max_line, guard=True)
+        if limits.rate:
+            member.bucket = Bucket(limits.rate, limits.burst, now)
+        if self._password is None:
+            self._enter(member, now)
+        else:
+            self.wait_outside(member, now + PASSWORD, TRIES)
+            self.answer(member, wire.NEEDS_PASSWORD)
 
     def receive(self, member: M, data: bytes, now: float) -> None:
         """Take what a member's link read; empty means its half-close. Input after its end is thrown away."""
         decoder = member.decoder
         if decoder is None:
             return
-        self._take_in(member, decoder.feed(data) if data else decoder.finish(), now)
+        self.received += len(data)
+        member.heard = now
+        items = decoder.feed(data) if data else decoder.finish()
+        if member in self.outside:
+            items = self._unlock(member, items, now)
+        if items:
+            self._take_in(member, items, now)
         if not data:
-            self.finish(member, now, "left")
-
-    def finish(self, member: M, now: float, reason: str) -> None:
-        """End a member in good order: announce its leave and end its view here. Finishing twice does nothing."""
-        if member not in self.members:
-            return
-        member.end()
-        self._depart(member, reason)
-        self._touched[member] = None
-        self._linger_until(member, now + LINGER)
-
-    def leave(self, member: M, reason: str) -> None:
-        """Give up a member whose link is gone or has to go: it gets nothing more. Doing so twice does nothing."""
-        if member.gone:
-            return
-        if member in self.members:
-            self._depart(member, reason)
-        elif member.finished:
-            del self._ending[member]
-            member.reason = reason
-        member.gone = True
-        self._touched[member] = None
-
-    def close(self, now: float) -> None:
-        """End the room: tell all, end every view here, and let nobody be announced any more."""
-        self.log.append(wire.answer("server shutting down"))
-        self._closed = True
-        for member in [*self.members, *self._ending]:
-            if not member.finished:
-                member.end()
-                member.decoder = None
-                member.reason = "server shutting down"
-            self._touched[member] = None
-            self._linger_until(member, now + GRACE)
-        self.members.clear()
-
-    @property
-    def deadline(self) -> float | None:
-        """When `tick` is due next; None: not until something happens."""
-        return next(iter(self._ending.values()), None)
+            self.finish(member, now, LEFT)
+        elif member.bucket:
+            self._slow_down(member, member.bucket.spend(data, now), now)
 
     def tick(self, now: float) -> None:
-        """Give up the finished members whose time is over."""
-        for member, deadline in list(self._ending.items()):
-            if deadline > now:
-                break
-            self.leave(member, f"{member.reason}, without closing its end")
+        """Act on the deadlines that have come.
 
-    def progress(self, member: M, now: float) -> None:
-        """Note that a finished member took something: its time begins anew, but for the one of a shutdown."""
-        if member in self._ending and not self._closed:
-            self._linger_until(member, now + LINGER)
-
-    def moved(self) -> Collection[M]:
-        """All members when something was said to all since the last call, else none. Copy it: members may leave."""
-        if self._visited == self.log.tip:
-            return ()
-        self._visited = self.log.tip
-        return self.members
-
-    def touched(self) -> Collection[M]:
-        """The members that have something of their own since the last call: an answer, or an end."""
-        touched, self._touched = self._touched, {}
-        return touched
-
-    @property
-    def quiet(self) -> bool:
-        """Whether `moved` and `touched` have nobody to name."""
-        return self._visited == self.log.tip and not self._touched
-
-    @property
-    def backlog(self) -> int:
-        """Bytes said since the members were visited last. Let it grow past a part of the window, and `trim` bites."""
-        return self.log.tip - self._visited
-
-    def trim(self, stalled: Iterable[M]) -> None:
-        """Cut those of the ``stalled``, whose links take nothing now, that are too far behind; forget what none needs.
-
-        All others were sent what there was when the members were visited last; what came since is kept.
+        That of a finished member is for closing its end, outside it is for the handshake or the password, and inside
+        for being read again or for having been idle too long.
         """
-        for member in list(stalled):
-            self._judge(member)
-        self.log.trim(min(self.log.tip - self.max_lag, self._visited))
+        for member in self.deadlines.due(now):
+            if member.finished:
+                self.leave(member, f"{member.reason}, without closing its end")
+            elif member.decoder is None:
+                self.dismiss(member, now, SPEAKS_TLS, f"no TLS handshake within {HANDSHAKE:.0f} s")
+            elif member in self.outside:
+                self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
+            elif member.paused:
+                member.paused = False
+                self.touch(member)
+                self._watch_idle(member, now)
+            elif member.heard + self.limits.idle_timeout > now:
+                self._watch_idle(member, member.heard)
+            else:
+                self.dismiss(member, now, f"nothing heard of you for {self.limits.idle_timeout:g} s: bye", "idle")
 
-    def _judge(self, member: M) -> None:
-        if member.lag > self.max_lag:
-            self.leave(member, FELL_BEHIND)
+    def _enter(self, member: M, now: float) -> None:
+        self.enter(member)
+        member.heard = now
+        self._watch_idle(member, now)
 
-    def _depart(self, member: M, reason: str) -> None:
-        del self.members[member]
-        member.decoder = None
-        member.reason = reason
-        self.log.append(wire.left(member.name, len(self.members)))
+    def _unlock(self, member: M, items: list[bytes | Rejected], now: float) -> list[bytes | Rejected]:
+        """Look for the password in the input of a newcomer; return what follows it."""
+        for at, item in enumerate(items):
+            if item in _REFUSALS:
+                return items[at:]
+            digest = hashlib.sha256(item if isinstance(item, bytes) else b"").digest()
+            if hmac.compare_digest(digest, self._password or b""):
+                self._enter(member, now)
+                return items[at + 1 :]
+            self.outside[member] -= 1
+            if not self.outside[member]:
+                self.dismiss(member, now, wire.WRONG_PASSWORD, wire.WRONG_PASSWORD)
+                break
+            self.answer(member, wire.WRONG_PASSWORD)
+        return []
 
-    def _linger_until(self, member: M, deadline: float) -> None:
-        member.finished = True
-        self._ending.pop(member, None)
-        self._ending[member] = deadline  # all linger equally long, so the last one set is the last one due
+    def _slow_down(self, member: M, seconds: float, now: float) -> None:
+        """Have a member that has sent too much not be read for so many seconds."""
+        if not seconds or member.decoder is None:
+            return
+        if member in self.outside:
+            self.dismiss(member, now, "too much: send the password first", "too much without the password")
+            return
+        if member.bucket and not member.bucket.warned:
+            member.bucket.warned = True
+            self.answer(
+                member, f"too fast: you are read at {self.limits.rate:g} lines a second from now on, nothing is lost"
+            )
+        if member in self.members:
+            member.paused = True
+            self.touch(member)
+            self.deadlines.set(member, now + seconds)
+
+    def _watch_idle(self, member: M, since: float) -> None:
+        if self.limits.idle_timeout:
+            self.deadlines.set(member, since + self.limits.idle_timeout)
 
     def _take_in(self, member: M, items: list[bytes | Rejected], now: float) -> None:
         """Say and answer what a chunk of input came to: its lines are posted together, in their order."""
@@ -215,50 +176,30 @@ class Room(Generic[M]):
             if member.told > MAX_TOLD and item != b"/quit":
                 self._ignore(member)
             elif isinstance(item, bytes):
-                self._command(member, item.decode(), now)
+                self._obey(member, item.decode(), now)
             elif item is Rejected.TOO_LONG:
-                self._answer(member, f"line too long, not sent: it may have {self.max_line} bytes")
+                self.answer(member, f"line too long, not sent: it may have {self.limits.max_line} bytes")
             else:
-                self._answer(member, _REFUSALS[item])
-                self.finish(member, now, f"sent {item.value}")
+                self.dismiss(member, now, _REFUSALS[item], f"sent {item.value}")
             if member not in self.members:
                 return
         self._say(member, lines)
 
     def _say(self, member: M, lines: list[bytes]) -> None:
         if lines:
+            self.lines += len(lines)
             begin = self.log.append(wire.said(member.name, lines), len(lines))
             member.overlay(begin, self.log.tip, wire.echo(lines))
-
-    def _answer(self, member: M, *lines: str) -> None:
-        member.tell(wire.answer(*lines))
-        self._touched[member] = None
-        self._judge(member)
 
     def _ignore(self, member: M) -> None:
         """Do not obey a member that leaves its answers unread: one chunk of input can ask for gigabytes."""
         if member.ignored % 1000 == 0:
-            self._answer(member, "too many commands at once: read the answers, then ask again")
+            self.answer(member, "too many commands at once: read the answers, then ask again")
         member.ignored += 1
         if member.ignored > MAX_IGNORED:
-            self.leave(member, "too many commands")
+            self.expel(member, "too many commands")
 
-    def _command(self, member: M, line: str, now: float) -> None:
-        command = line.split(maxsplit=1)[0]
-        if command == "/help":
-            self._answer(
-                member,
-                f"chatctl {__version__}",
-                "/help  this list",
-                "/who   who is online",
-                "/quit  leave the room",
-                "//text says /text",
-            )
-        elif command == "/who":
-            names = (f"{other.name} (you)" if other is member else other.name for other in self.members)
-            self._answer(member, wire.online(len(self.members)), *names)
-        elif command == "/quit":
-            self._answer(member, "bye")
-            self.finish(member, now, "left")
-        else:
-            self._answer(member, f"no such command: {command} (try /help; //text says /text)")
+    def _obey(self, member: M, line: str, now: float) -> None:
+        self.answer(member, *commands.answer(self.members, line, asker=member))
+        if line.split(maxsplit=1)[0] == "/quit":
+            self.finish(member, now, LEFT)

@@ -3,6 +3,8 @@
 A turn is: poll; let in all that wait; read each ready member once; send each member one buffer with all that is new
 to it. Interest in writing is only there while a send came up short. `selectors.DefaultSelector` is epoll on Linux and
 kqueue on macOS, so there is no wall at 1,024 descriptors.
+
+Only this thread changes the room, so it reads it without the lock, which it takes to change it: the outlets read too.
 """
 
 import functools
@@ -24,27 +26,26 @@ class SelectServer(Server):
 
     def start(self, link: Link) -> None:
         """Watch a link for input."""
-        self.selector.register(link.sock, _READ, functools.partial(self._ready, link))
+        self._watch(link)
 
     def flush(self) -> None:
         """Send what the turn brought."""
-        with self.lock:
-            self._flush()
-
-    def _flush(self) -> None:
         room, stalled = self.room, self.stalled
         while not room.quiet:
             for link, data in take_each([link for link in room.moved() if link not in stalled]):
                 try:
-                    sent = link.sock.send(data, _NO_WAIT)
+                    sent = link.channel.send(data, _NO_WAIT)
                 except OSError as error:
                     sent = self._fail(link, error)
                 if not sent == len(data) < CHUNK:  # else that was all, as for nearly every member in nearly every turn
                     self._drain(link, data, sent)
             for link in room.touched():
                 self._visit(link)
-            room.trim(stalled)
-        self.console.wake()
+            with self.lock:
+                room.trim(stalled)
+        with self.lock:
+            for outlet in self.outlets:
+                outlet.wake()
 
     def _ready(self, link: Link, mask: int) -> None:
         """Act on what the selector says of a link."""
@@ -54,62 +55,75 @@ class SelectServer(Server):
             self._receive(link)
 
     def _receive(self, link: Link) -> None:
+        data: bytes | None = None
         try:
-            data = link.sock.recv(_RECEIVE, _NO_WAIT)
+            data = link.channel.recv(_RECEIVE, _NO_WAIT)
         except BlockingIOError:
-            return
+            pass
         except OSError as error:
-            self.lose(link, error)
+            with self.lock:
+                self.lose(link, error)
             return
-        self.receive(link, data)
-        if link.eof:  # stays readable, so the link is not watched for input any more, or closed by the end of this turn
-            if link in self.stalled:
-                self._watch(link, stalled=True)
-            elif link.shut:
+        with self.lock:
+            self.receive(link, data)
+            if link.eof and link.shut:
                 self.half_close(link)
+        if link.eof:  # stays readable
+            self._watch(link)
         if self.room.backlog > _BACKLOG:
-            self._flush()
+            self.flush()
 
     def _visit(self, link: Link) -> None:
         """Send a link what it is owed, and take its end a step further."""
-        if link.gone:
-            self.selector.unregister(link.sock)
-            self.close(link)
-            return
-        self._drain(link)
+        if not link.gone:
+            self._drain(link)
         if link.finished and link not in self.stalled and not link.gone:
-            self.half_close(link)
+            with self.lock:
+                self.half_close(link)
+        if link.gone and link in self.links:
+            self._watch(link)
+            with self.lock:
+                self.close(link)
 
     def _drain(self, link: Link, data: bytes | memoryview = b"", sent: int = 0) -> None:
         """Go on after ``sent`` bytes of ``data`` went: send a link all that it is owed, or what it takes."""
         while sent == len(data):
             data = link.take()
-            if not data:
-                self._watch(link, stalled=False)
+            if not data and not link.last_words():
+                self.stalled.discard(link)
+                self._watch(link)
                 return
             try:
-                sent = link.sock.send(data, _NO_WAIT)
+                sent = link.channel.send(data, _NO_WAIT)
             except OSError as error:
                 sent = self._fail(link, error)
         if not link.gone:
-            link.keep(data, sent)
-            self._watch(link, stalled=True)
-            if sent:
+            link.keep(data, max(sent, 0))
+            self.stalled.add(link)
+            self._watch(link)
+            if sent > 0:
                 self.room.progress(link, time.monotonic())
 
     def _fail(self, link: Link, error: OSError) -> int:
-        """Nothing was sent: the socket is full, or the link is lost."""
+        """Nothing was sent, not even nothing: the socket is full, or the link is lost."""
         if not isinstance(error, BlockingIOError):
-            self.lose(link, error)
-        return 0
+            with self.lock:
+                self.lose(link, error)
+        return -1
 
-    def _watch(self, link: Link, *, stalled: bool) -> None:
-        """Watch a link for input until its end, and for output while it is stalled."""
-        was = link in self.stalled
-        if stalled:
-            self.stalled.add(link)
-        elif was:
-            self.stalled.remove(link)
-        events = (0 if link.eof else _READ) | (_WRITE if stalled else 0)
-        if events and (was != stalled or link.eof):
-            self.selector.modify(link.sock, events, self.selector.get_key(link.sock).data)
+    def _watch(self, link: Link) -> None:
+        """Watch a link for input while it is to be read, and for output while it is stalled."""
+        events = 0 if link.eof or link.paused else _READ
+        if link in self.stalled:
+            events |= _WRITE
+        if link.gone:
+            events = 0
+        if events == link.watched:
+            return
+        if not events:
+            self.selector.unregister(link.sock)
+        elif not link.watched:
+            self.selector.register(link.sock, events, functools.partial(self._ready, link))
+        else:
+            self.selector.modify(link.sock, events, functools.partial(self._ready, link))
+        link.watched = events

@@ -20,6 +20,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chatctl.server.base import Link, Server
@@ -43,13 +44,14 @@ class ThreadsServer(Server):
         self._caught_up = threading.Condition(self.lock)
         self._baton = threading.Semaphore(0)
         self._closed = False
+        self._gates: dict[Link, _thread.LockType] = {}  # what the readers of paused links wait for
 
-    def run(self) -> None:
+    def run(self, signals: Mapping[int, Callable[[], None]]) -> None:
         """Serve, see `Server.run`."""
         threading.stack_size(_STACK)
         stand_by = threading.Thread(target=self._stand_by, name="flusher", daemon=True)
         stand_by.start()
-        super().run()
+        super().run(signals)
         self._closed = True
         self._baton.release()
         stand_by.join()
@@ -68,26 +70,42 @@ class ThreadsServer(Server):
 
     def _read(self, link: Link) -> None:
         """Read a link until its end: the life of its reader thread."""
-        while not link.eof:
+        while not (link.eof or link.gone):
+            data: bytes | None = None
+            failure: OSError | None = None
             try:
-                data = link.sock.recv(_RECEIVE)
+                data = link.channel.recv(_RECEIVE)
+            except BlockingIOError:
+                pass
             except OSError as error:
-                with self.lock:
-                    self.lose(link, error)
-                break
+                failure = error
             with self.lock:
                 while self._flushing and self.room.backlog > _BACKLOG:
                     self._caught_up.wait()
-                self.receive(link, data)
+                if failure:
+                    self.lose(link, failure)
+                else:
+                    self.receive(link, data)
+                gate = self._shut_gate(link)
                 lead = self._lead()
             if lead:
                 self._rounds(_ROUNDS)
+            if gate:
+                gate.acquire()
         with self.lock:
             self._reading.remove(link)
             if link.shut:
                 self.half_close(link)
             self._let_go(link)
         self.flush()
+
+    def _shut_gate(self, link: Link) -> "_thread.LockType | None":
+        """What the reader of a paused link is to acquire before it reads on. The lock is held."""
+        if not link.paused:
+            return None
+        gate = self._gates[link] = _thread.allocate_lock()
+        gate.acquire()
+        return gate
 
     def _lead(self) -> bool:
         """Take the role of the flusher, if it is free and there is something to do. The lock is held."""
@@ -128,6 +146,8 @@ class ThreadsServer(Server):
         batch: list[tuple[Link, bytes | memoryview | None]] = [(link, None) for link in ready if link.alone]
         batch += take_each([link for link in ready if not link.alone])
         for link in self.room.touched():
+            if link in self._gates and not link.paused:
+                self._gates.pop(link).release()
             if link.gone:
                 with contextlib.suppress(OSError):
                     link.sock.shutdown(socket.SHUT_RDWR)
@@ -136,7 +156,8 @@ class ThreadsServer(Server):
                 batch.append((link, None))
                 if link.finished:
                     self._ending.append(link)
-        self.console.wake()
+        for outlet in self.outlets:
+            outlet.wake()
         return batch
 
     def _settle(self) -> None:
@@ -148,7 +169,7 @@ class ThreadsServer(Server):
         self.room.trim(self.stalled)
         self._close_parted()
         self._caught_up.notify_all()
-        if self.room.deadline is not None and self.room.deadline < self.due:
+        if (first := self.room.deadlines.first) is not None and first < self.due:
             self.wake()
 
     def _send(self, link: Link, data: bytes | memoryview | None) -> None:
@@ -157,18 +178,18 @@ class ThreadsServer(Server):
             if data is None:
                 with self.lock:
                     data = b"" if link.gone else link.take()
-            while data:
+            while data or link.last_words():
                 try:
-                    sent = link.sock.send(data, socket.MSG_DONTWAIT)
+                    sent = link.channel.send(data, socket.MSG_DONTWAIT)
                 except BlockingIOError:
-                    sent = 0
-                if sent == len(data) < CHUNK:
+                    sent = -1
+                if sent == len(data) < CHUNK and not link.finished:
                     return
                 with self.lock:
                     if link.gone:  # its socket may be closed at the end of this round: no drainer for it
                         return
                     if sent < len(data):
-                        link.keep(data, sent)
+                        link.keep(data, max(sent, 0))
                         self._stall(link)
                         return
                     data = link.take()
@@ -193,14 +214,15 @@ class ThreadsServer(Server):
             poll.poll()  # also returns when the socket is shut down
             with self.lock:
                 data = b"" if link.gone else link.take()
-                if not data:  # under the same hold of the lock: what is appended next finds a link that is not stalled
+                if not data and (link.gone or not link.last_words()):
+                    # Under the same hold of the lock: what is appended next finds a link that is not stalled.
                     self.stalled.remove(link)
                     if link.finished and not link.gone:
                         self.half_close(link)
                     self._let_go(link)
                     break
             try:
-                sent = link.sock.send(data, socket.MSG_DONTWAIT)
+                sent = link.channel.send(data, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError as error:

@@ -1,4 +1,4 @@
-"""Every test here runs over every mode in the registry."""
+"""Every test here runs over every mode in the registry, in plain text and under TLS."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,20 +7,32 @@ from typing import Any
 import pytest
 
 from chatctl.server import MODES
-from tests.rooms import Room
+from tests.rooms import Certificates, Room
 
 Start = Callable[..., Room]
 
 
-@pytest.fixture(params=sorted(MODES))
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Start a server with flags; at the end it must have nothing left of the test and end in good order."""
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates for all tests of a run."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(params=[(mode, tls) for mode in sorted(MODES) for tls in ("plain", "tls")], ids="-".join)
+def start(request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates) -> Iterator[Start]:
+    """Start a server with flags, without a rate if they give none.
+
+    At the end it must have nothing left of the test and end in good order.
+    """
     rooms: list[Room] = []
 
     def start_room(*flags: str, **options: Any) -> Room:
         directory = tmp_path / str(len(rooms))
         directory.mkdir()
-        room = Room(request.param, directory, *flags, **options)
+        mode, tls = request.param
+        if tls == "tls":
+            options.setdefault("certificates", certificates)
+        room = Room(mode, directory, "--rate", "0", *flags, **options)
         rooms.append(room)
         room.note_resources()
         return room

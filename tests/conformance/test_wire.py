@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import socket
 
 import pytest
 
@@ -207,8 +206,8 @@ def test_slow_links_do_not_lose_a_byte(room: Room) -> None:
 def test_unix_clients_by_half_close_only(room: Room) -> None:
     """A connection that says nothing and closes both ends is a visit like another."""
     watcher = room.peer()
-    with socket.create_connection(("127.0.0.1", room.port)) as silent:
-        silent.shutdown(socket.SHUT_RDWR)
+    with room.stranger() as silent:
+        silent.half_close()
     lines = watcher.until("left")
     assert [line[0] for line in lines] == [">", "<"]
 

@@ -82,8 +82,8 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def room(mode: str, tmp_path: Path) -> Iterator[Room]:
-    """A server in the background."""
-    started = Room(mode, tmp_path)
+    """A server in the background, without a rate."""
+    started = Room(mode, tmp_path, "--rate", "0")
     yield started
     started.stop()
 

@@ -96,6 +96,7 @@ def test_a_server_that_does_not_echo() -> None:
         )
         peer, _ = listening.accept()
         with peer:
+            peer.sendall(b"hi\n")
             assert peer.makefile("rb").read() == b"hello\n"
         _, stderr = bot.communicate(timeout=PATIENCE)
         assert (bot.returncode, stderr) == (3, b"chatctl bot: 1 of 1 lines were not echoed\n")

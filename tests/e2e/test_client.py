@@ -96,8 +96,9 @@ def test_received_text_is_cleaned_again() -> None:
         )
         peer, _ = listening.accept()
         with peer:
+            peer.sendall("[a:1] \x1b[2J\x07 한\r\nHTTP? \u202e\n".encode())
             assert peer.recv(1) == b""  # the client has half-closed
-            peer.sendall("[a:1] \x1b[2J\x07 한\r\nHTTP? \u202e\n".encode() + b"half \xfe")
+            peer.sendall(b"half \xfe")
         output, _ = client.communicate(timeout=PATIENCE)
         assert output.decode() == "[a:1] ␛[2J␇ 한\nHTTP? \ufffd\nhalf \ufffd\n"
         assert client.returncode == 0

@@ -4,7 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from chatctl.server.room import LINGER, Member, Room
+from chatctl.server.limits import Limits
+from chatctl.server.room import Room
+from chatctl.server.roster import LINGER, Member
 
 LINES = st.lists(st.sampled_from([b"hi", "한글".encode(), b"x" * 40, b"[You] me", b"//slash", b"y" * 3000]), max_size=5)
 
@@ -26,10 +28,11 @@ class RoomMachine(RuleBasedStateMachine):
     """Join, say, ask, drain partly, finish, leave and leave again, in any order."""
 
     members = Bundle("members")
+    password: bytes | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.room: Room[Member] = Room(max_lag=1 << 20)
+        self.room: Room[Member] = Room(Limits(max_lag=1 << 20, rate=0), password=self.password)
         self.models: dict[Member, Naive] = {}
         self.inside: list[Member] = []
         self.number = 0
@@ -49,12 +52,20 @@ class RoomMachine(RuleBasedStateMachine):
         self.inside.remove(member)
         self.others(member, b"< The user %b left %b\n" % (member.name.encode(), self.count()))
 
-    @rule(target=members)
-    def join(self) -> Member:
+    @rule(target=members, knocks=st.booleans(), drained=st.integers(0, 100))
+    def join(self, knocks: bool, drained: int) -> Member:
         self.number += 1
         member = Member(self.room.log, f"m:{self.number}")
-        self.room.join(member)
         self.models[member] = Naive()
+        if knocks:
+            self.room.knock(member, self.now)
+        self.room.join(member, self.now)
+        if self.password:
+            assert member in self.room.outside
+            self.models[member].tell(b"! this room needs a password: send it as your first line\n")
+            self.drain(member, drained)
+            self.room.receive(member, b"wrong\n%b\n" % self.password, self.now)
+            self.models[member].tell(b"! wrong password\n")
         self.inside.append(member)
         self.others(member, b"> New user %b entered %b\n" % (member.name.encode(), self.count()))
         self.models[member].tell(b"> Connected to the chat server %b\n" % self.count())
@@ -130,6 +141,7 @@ class RoomMachine(RuleBasedStateMachine):
         for member, model in self.models.items():
             if model.owed and not member.gone:
                 assert member.owed
+            assert member.sent == len(model.got)
 
     @precondition(lambda self: self.models)
     @rule(member=members)
@@ -142,5 +154,12 @@ class RoomMachine(RuleBasedStateMachine):
         assert member.gone or not model.owed
 
 
+class LockedRoomMachine(RoomMachine):
+    """The same, with a password at the door."""
+
+    password = b"open sesame"
+
+
 TestRoom = RoomMachine.TestCase
-TestRoom.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLockedRoom = LockedRoomMachine.TestCase
+TestRoom.settings = TestLockedRoom.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)

@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -13,13 +14,16 @@ import chatctl
 from chatctl.cli import server
 from chatctl.server import MODES
 from chatctl.server.base import Server
-from chatctl.server.room import MAX_LAG
-from chatctl.wire import MAX_LINE
+from chatctl.server.limits import Limits
 from tests.rooms import environment
 
 ROOT = Path(chatctl.__file__).parent
 IO = {"socket", "selectors", "threading", "ssl", "time", "click"}
-PURE = ["wire.py", "telnet.py", "server/broadcast.py", "server/room.py"]
+PURE = [
+    "wire.py",
+    "telnet.py",
+    *(f"server/{name}.py" for name in ("broadcast", "commands", "counters", "deadlines", "door", "room", "roster")),
+]
 FOLDERS = {"server", "client", "bot"}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
@@ -98,8 +102,9 @@ def test_help_imports_nothing_but_click() -> None:
 
 def test_defaults_are_those_of_the_modules() -> None:
     """The command line repeats the defaults of the modules that it does not import."""
-    defaults = {parameter.name: parameter.default for parameter in server.params}
-    assert (defaults["max_line"], defaults["max_lag"]) == (MAX_LINE, MAX_LAG)
+    defaults = server.make_context("server", ["127.0.0.1", "0"]).params
+    for field in fields(Limits):
+        assert defaults[field.name] == field.default, field.name
 
 
 def test_every_mode_can_be_chosen() -> None:

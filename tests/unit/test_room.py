@@ -1,20 +1,24 @@
 """The room's policy: commands, refusals, endings."""
 
+from typing import Any
+
 import pytest
 
 from chatctl import __version__
-from chatctl.server.room import GRACE, LINGER, Member, Room
+from chatctl.server.limits import Limits
+from chatctl.server.room import Room
+from chatctl.server.roster import GRACE, LINGER, Member
 
 
 class Guests:
     """A room without sockets."""
 
-    def __init__(self, **options: int) -> None:
-        self.room: Room[Member] = Room(**options)
+    def __init__(self, **options: Any) -> None:
+        self.room: Room[Member] = Room(Limits(rate=0, **options))
 
     def join(self, name: str) -> Member:
         member = Member(self.room.log, name)
-        self.room.join(member)
+        self.room.join(member, 0.0)
         drain(member)
         return member
 
@@ -85,7 +89,7 @@ def test_quit_ends_in_good_order() -> None:
     assert guests.say(leaver, b"/quit\nlost\n") == "! bye\n"
     assert guests.say(leaver, b"more\n") == ""
     assert drain(other) == "< The user a:1 left (1 user online)\n"
-    assert guests.room.deadline == LINGER
+    assert guests.room.deadlines.first == LINGER
 
 
 @pytest.mark.parametrize(("data", "reason"), [(b"\x16\x03\x01", "TLS"), (b"GET / HTTP/1.1\r\n\r\n", "HTTP")])
@@ -108,10 +112,10 @@ def test_finished_members_have_ten_seconds_without_progress() -> None:
     guests.room.progress(first, 5.0)
     guests.room.tick(11.0)
     assert (first.gone, second.gone) == (False, True)
-    assert guests.room.deadline == 15.0
+    assert guests.room.deadlines.first == 15.0
     guests.room.tick(15.0)
     assert first.gone
-    assert guests.room.deadline is None
+    assert guests.room.deadlines.first is None
 
 
 def test_close_ends_all_without_leave_notices() -> None:
@@ -123,7 +127,7 @@ def test_close_ends_all_without_leave_notices() -> None:
     guests.room.close(1.0)
     guests.room.progress(staying, 2.0)
     assert drain(staying) == "! server shutting down\n"
-    assert guests.room.deadline == 1.0 + GRACE
+    assert guests.room.deadlines.first == 1.0 + GRACE
     guests.room.tick(1.0 + GRACE)
     assert staying.gone
     assert leaving.gone

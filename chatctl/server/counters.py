@@ -1,0 +1,47 @@
+"""What a server counts: one reading, which the log, ``/stats`` of an operator and the metrics show alike."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+
+class Counters(NamedTuple):
+    """One reading. What is not a number of those here now only ever grows.
+
+    A reason is one of a fixed few, never a text with a name or a number in it.
+    """
+
+    since: float
+    """When the server began, in Unix time."""
+    users: int
+    """Members now."""
+    outside: int
+    """Connections now that are still in a TLS handshake or have not given the password."""
+    lines: int
+    """Chat lines said."""
+    bytes_in: int
+    """Bytes read from connections."""
+    bytes_out: int
+    """Bytes sent to them."""
+    refused: Mapping[str, int]
+    """Why newcomers were refused, and how many."""
+    ended: Mapping[str, int]
+    """Why members went of their own accord or were lost: "left", "reset", …"""
+    cut: Mapping[str, int]
+    """Why the server ended members: "fell behind", "idle", "kicked", …"""
+
+    def line(self) -> str:
+        """All of it on one line. The words are the same for every number, so that it can be searched."""
+        since = datetime.fromtimestamp(self.since, UTC).astimezone().isoformat(timespec="seconds")
+        return (
+            f"{self.users} users, {self.outside} outside, {self.lines} lines, "
+            f"{self.bytes_in} bytes in, {self.bytes_out} bytes out, "
+            f"{_sum('refused', self.refused)}, {_sum('cut', self.cut)}, {_sum('ended', self.ended)}, since {since}"
+        )
+
+
+def _sum(what: str, reasons: Mapping[str, int]) -> str:
+    """The total and what it is made of, the most frequent first."""
+    parts = sorted(((reason, number) for reason, number in reasons.items() if number), key=lambda part: -part[1])
+    made_of = ", ".join(f"{reason} {number}" for reason, number in parts)
+    return f"{what} {sum(reasons.values())}" + (f" ({made_of})" if made_of else "")

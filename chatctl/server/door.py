@@ -1,0 +1,75 @@
+"""Who is let in, by its address and by how many there are already."""
+
+import ipaddress
+from collections.abc import Iterable
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+FULL = "server full"
+DENIED = "your address is not allowed here"
+TOO_MANY = "too many connections from your address"
+
+
+class Door:
+    """Decides about newcomers before the room knows of them.
+
+    Args:
+        max_users: places in the room.
+        max_per_ip: places for one address; 0: no limit.
+        allow: if there are any, only who comes from one of these networks is let in.
+        deny: who comes from one of these is not, whatever is allowed.
+    """
+
+    def __init__(
+        self, max_users: int, max_per_ip: int = 0, allow: Iterable[Network] = (), deny: Iterable[Network] = ()
+    ) -> None:
+        self.max_users = max_users
+        self._max_per_ip = max_per_ip
+        self._allow = tuple(allow)
+        self._deny = tuple(deny)
+
+    def refusal(self, host: str, users: int, from_there: int) -> str | None:
+        """Why a newcomer cannot come in; None: it can.
+
+        Args:
+            host: its address, an IPv4 address mapped into IPv6 as IPv4.
+            users: how many are in already.
+            from_there: how many of them from this address.
+        """
+        if self.denies(host):
+            return DENIED
+        if users >= self.max_users:
+            return FULL
+        if self._max_per_ip and from_there >= self._max_per_ip:
+            return TOO_MANY
+        return None
+
+    def denies(self, host: str) -> bool:
+        """Whether an address is kept out."""
+        if not self._allow and not self._deny:
+            return False
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:  # BSD knows no address of a newcomer that has gone
+            return True
+        if any(address in network for network in self._deny):
+            return True
+        return bool(self._allow) and not any(address in network for network in self._allow)
+
+    def ban(self, network: Network) -> None:
+        """Keep a network out from now on."""
+        self._deny += (network,)
+
+
+def network(text: str) -> Network:
+    """An address or a network in CIDR notation; one of IPv4 mapped into IPv6 is IPv4.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    found = ipaddress.ip_network(text)
+    if isinstance(found, ipaddress.IPv6Network) and found.prefixlen >= 96:
+        mapped = found.network_address.ipv4_mapped
+        if mapped:
+            return ipaddress.IPv4Network((mapped, found.prefixlen - 96))
+    return found

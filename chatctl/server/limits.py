@@ -1,0 +1,115 @@
+"""What members may cost: lines, bytes, places, descriptors."""
+
+import contextlib
+import logging
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from chatctl import wire
+from chatctl.server.door import Network
+
+DEFAULT_USERS = 10_000
+
+RESERVE = 64
+"""Descriptors left for what is no member: standard streams, listeners, the selector, the refused, those who left."""
+
+_TOKEN = 256  # bytes of a line that one token pays for
+
+log = logging.getLogger("chatctl.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The limits of a room; 0 turns off those that can be off.
+
+    Attributes:
+        max_line: bytes a line may have.
+        max_lag: bytes a member may be behind; the log keeps as many.
+        max_users: members at a time, those who have not given the password yet included; None: 10,000, or what the
+            descriptor limit allows.
+        max_per_ip: of them, how many from one address; 0: no limit.
+        rate: lines a second that are read of a member in the long run; 0: no limit.
+        burst: lines that are read of a member before its rate matters.
+        idle_timeout: seconds after which a member that sends nothing is ended; 0: never.
+        allow: if there are any, only who comes from one of these networks is let in.
+        deny: who comes from one of these is not, whatever is allowed.
+    """
+
+    max_line: int = wire.MAX_LINE
+    max_lag: int = 4 * 1024 * 1024
+    max_users: int | None = None
+    max_per_ip: int = 0
+    rate: float = 100.0
+    burst: int = 2_000
+    idle_timeout: float = 0.0
+    allow: Sequence[Network] = ()
+    deny: Sequence[Network] = ()
+
+    def within_descriptors(self) -> "Limits":
+        """The same with a number of users, for whom this process's limit of descriptors is raised.
+
+        A number that cannot be had is granted all the same, with a warning.
+        """
+        wanted = (self.max_users or DEFAULT_USERS) + RESERVE
+        descriptors = _raise_descriptor_limit(wanted)
+        if self.max_users is None:
+            return replace(self, max_users=min(DEFAULT_USERS, max(descriptors - RESERVE, 1)))
+        if wanted > descriptors:
+            log.warning(
+                "%d users need more descriptors than the limit of %d: see ulimit -n", self.max_users, descriptors
+            )
+        return self
+
+
+class Bucket:
+    """A token bucket for the lines of one member.
+
+    A line costs one token for each 256 bytes of it that have begun, an empty one costs one too. What was read is paid
+    for afterwards, so there may be a debt.
+
+    Args:
+        rate: tokens a second.
+        burst: tokens that it holds, and has at first.
+        now: the time, in seconds of any clock that only goes forward.
+    """
+
+    __slots__ = ("_at", "_begun", "_burst", "_rate", "_tokens", "warned")
+
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens: float = burst
+        self._at = now
+        self._begun = 0  # bytes of the line that has not ended
+        self.warned = False
+
+    def spend(self, data: bytes, now: float) -> float:
+        """Pay for what was read; return the seconds until there is no debt."""
+        self._tokens = min(self._tokens + (now - self._at) * self._rate, self._burst) - self._cost(data)
+        self._at = now
+        return max(-self._tokens / self._rate, 0.0)
+
+    def _cost(self, data: bytes) -> int:
+        paid = -(-self._begun // _TOKEN)
+        *ended, rest = data.split(b"\n")
+        if not ended:
+            self._begun += len(rest)
+            return -(-self._begun // _TOKEN) - paid
+        longer = sum((len(line) - 1) // _TOKEN for line in ended[1:] if len(line) > _TOKEN)
+        first = max(-(-(self._begun + len(ended[0])) // _TOKEN), 1)
+        self._begun = len(rest)
+        return first - paid + len(ended) - 1 + longer + -(-len(rest) // _TOKEN)
+
+
+def _raise_descriptor_limit(wanted: int) -> int:
+    """Raise this process's limit of open descriptors to so many, if that can be; return how many it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        for limit in (wanted, 10_240):  # the second is what macOS allows where it says "unlimited" (OPEN_MAX)
+            new = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (max(new, soft), hard))
+                break
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else soft

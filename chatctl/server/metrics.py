@@ -1,0 +1,119 @@
+"""The counters for Prometheus, over HTTP on an address of their own: the one module that knows prometheus_client.
+
+That package comes with ``chatctl[metrics]`` and is imported where it is needed, so that `address` works without it.
+"""
+
+import contextlib
+import logging
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from chatctl import wire
+from chatctl.errors import ListenError, ResourceError
+from chatctl.server.counters import Counters
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
+
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
+
+_PATIENCE = 5.0  # seconds a scraper may be silent, as each has a thread
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):([0-9]{1,5})")
+
+log = logging.getLogger("chatctl.server")
+
+
+def address(text: str) -> tuple[str, int]:
+    """The host and the port of ``HOST:PORT``, an IPv6 address in brackets.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    parts = _ADDRESS.fullmatch(text)
+    if not parts or int(parts[3]) > 65535:
+        raise ValueError(f"{text!r} is not HOST:PORT, as in 127.0.0.1:9100 or [::1]:9100")
+    return parts[1] or parts[2], int(parts[3])
+
+
+def serve(place: str, read: Callable[[], Counters]) -> "Metrics":
+    """Serve the counters until the result is closed.
+
+    Args:
+        place: an `address`; port 0 picks a free one.
+        read: called for every scrape, in a thread of its own, maybe in several at a time.
+
+    Raises:
+        ListenError: the address cannot be had.
+        ResourceError: prometheus_client is not installed.
+    """
+    host, port = address(place)
+    try:
+        import prometheus_client
+    except ImportError as error:
+        needed = "--metrics needs the package prometheus_client: pip install 'chatctl[metrics]'"
+        raise ResourceError(needed) from error
+    registry = prometheus_client.CollectorRegistry()
+    prometheus_client.ProcessCollector(registry=registry)
+    registry.register(_collector(read))
+    try:
+        server, thread = prometheus_client.start_http_server(port, host, registry)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ListenError(f"cannot serve metrics on {place}: {why}: give --metrics another address or port") from error
+    return Metrics(server, thread)
+
+
+class Metrics:
+    """A server of metrics at work in its threads."""
+
+    def __init__(self, server: "WSGIServer", thread: threading.Thread) -> None:
+        handler: Any = server.RequestHandlerClass
+        server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _PATIENCE})
+        server.handle_error = _note  # type: ignore[method-assign]  # else a traceback for every scraper that resets
+        self.port = server.server_port
+        self._server = server
+        self._thread = thread
+
+    def close(self) -> None:
+        """Stop serving. A scrape that has begun may still call ``read``."""
+        with contextlib.suppress(OSError):  # wakes Linux's poll; elsewhere it sees the end within half a second
+            self._server.socket.shutdown(socket.SHUT_RDWR)
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _note(request: object, client_address: Any) -> None:
+    log.info("metrics: %s: %s", wire.name(*client_address[:2]), sys.exception())
+
+
+def _collector(read: Callable[[], Counters]) -> "Collector":
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+    from prometheus_client.registry import Collector
+
+    class Reading(Collector):
+        def collect(self) -> "Iterator[Metric]":
+            now = read()
+            yield Gauge("chatctl_start_time_seconds", "When the server began, in Unix time.", now.since)
+            yield Gauge("chatctl_users", "Members in the room.", now.users)
+            yield Gauge("chatctl_outside", "Connections in a TLS handshake or without the password.", now.outside)
+            yield Counter("chatctl_lines_total", "Chat lines said.", now.lines)
+            yield Counter("chatctl_received_bytes_total", "Bytes read from connections.", now.bytes_in)
+            yield Counter("chatctl_sent_bytes_total", "Bytes sent to connections.", now.bytes_out)
+            for name, help_text, reasons in (
+                ("chatctl_refused_total", "Newcomers refused, by reason.", now.refused),
+                ("chatctl_ended_total", "Members who left or were lost, by reason.", now.ended),
+                ("chatctl_cut_total", "Members whom the server ended, by reason.", now.cut),
+            ):
+                family = Counter(name, help_text, labels=["reason"])
+                for reason, number in reasons.items():
+                    family.add_metric([reason], number)
+                yield family
+
+    return Reading()

@@ -1,0 +1,157 @@
+"""What an operator does with a server that runs: signals, and lines typed at its terminal.
+
+SIGINT, SIGTERM   end the room; a second one at once
+SIGHUP            reopen the transcript and load the certificates anew; with a terminal: end, as it has gone
+SIGUSR1           print the counters
+a line typed      is announced to all; /help lists the commands
+"""
+
+import functools
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from chatctl import wire
+from chatctl.errors import ResourceError
+from chatctl.server import commands, door, systemd
+from chatctl.server.base import Server
+from chatctl.server.keyboard import Keyboard, usable
+from chatctl.server.transcript import Transcript
+
+if TYPE_CHECKING:
+    import ssl
+
+log = logging.getLogger("chatctl.server")
+
+_HELP = [
+    "/help                this list",
+    "/who                 who is online",
+    "/kick NAME [REASON]  end a member",
+    "/ban ADDRESS         end all from an address or a network, and keep it out until the server ends",
+    "/shutdown            end the room",
+    "anything else is announced to all; //text announces /text",
+]
+
+
+def certificates(cert: str | None, key: str | None, client_ca: str | None) -> "Callable[[], ssl.SSLContext | None]":
+    """How to load the server's certificates, now and again; without any there is nothing to load."""
+    if cert is None:
+        return lambda: None
+    from chatctl import tls
+
+    return functools.partial(tls.server_context, cert, key, client_ca)
+
+
+class Operator:
+    """Whoever runs a server.
+
+    Args:
+        server: the server.
+        certificates: loads them, or raises `ResourceError`.
+        say: prints a line on stderr.
+    """
+
+    def __init__(
+        self, server: Server, certificates: "Callable[[], ssl.SSLContext | None]", say: Callable[[str], None]
+    ) -> None:
+        self._server = server
+        self._certificates = certificates
+        self._say = say
+
+    @property
+    def signals(self) -> Mapping[int, Callable[[], None]]:
+        """What to do on which signal, in the server's main thread."""
+        actions: dict[int, Callable[[], None]] = {
+            signal.SIGINT: self._stop,
+            signal.SIGTERM: self._stop,
+            signal.SIGUSR1: self._count,
+        }
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+            actions[signal.SIGHUP] = self._stop if _has_terminal() else self._reload
+        return actions
+
+    def attend(self, stdin: int, stdout: int) -> None:
+        """Obey what is typed at the terminal, if there is one."""
+        if usable(stdin, stdout):
+            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+            Keyboard(stdin, self._typed).start()
+
+    def _typed(self, line: bytes) -> None:
+        self._server.call(functools.partial(self._obey, line.decode()))
+
+    def _obey(self, line: str) -> None:
+        if not line.startswith("/") or line.startswith("//"):
+            with self._server.lock:
+                self._server.room.announce(f"server: {line.removeprefix('/')}")
+            return
+        command, *arguments = line.split(maxsplit=1)
+        if command == "/shutdown":
+            self._stop()
+            return
+        with self._server.lock:
+            answer = self._command(command, "".join(arguments).strip())
+            self._server.console.tell(wire.answer(*answer))
+
+    def _command(self, command: str, argument: str) -> list[str]:
+        """Obey a command that only concerns the room. The lock is held."""
+        if command == "/help":
+            return _HELP
+        if command == "/who":
+            return commands.who(self._server.room.members)
+        if command == "/kick":
+            name, _, reason = argument.partition(" ")
+            return self._kick(name, reason.strip())
+        if command == "/ban":
+            return self._ban(argument)
+        return [f"no such command: {command} (try /help; //text announces /text)"]
+
+    def _kick(self, name: str, reason: str) -> list[str]:
+        room = self._server.room
+        for member in [member for member in room.members if member.name == name]:
+            word = f"kicked: {reason}" if reason else "kicked"
+            room.dismiss(member, time.monotonic(), word, word)
+            return [f"{name} {word}"]
+        return [f"nobody is called {name!r}: /kick NAME [REASON], with a name from /who"]
+
+    def _ban(self, address: str) -> list[str]:
+        try:
+            network = door.network(address)
+        except ValueError as error:
+            return [f"{error}: /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
+        server, room = self._server, self._server.room
+        server.door.ban(network)
+        banned = [member for member in (*room.members, *room.outside) if server.door.denies(member.host)]
+        for member in banned:
+            room.dismiss(member, time.monotonic(), door.DENIED, "banned")
+        return [f"{network} banned, {len(banned)} ended"]
+
+    def _stop(self) -> None:
+        systemd.notify("STOPPING=1")
+        self._server.stop()
+
+    def _count(self) -> None:
+        self._say(self._server.counters().line())
+
+    def _reload(self) -> None:
+        systemd.reloading()
+        for outlet in self._server.outlets:
+            if isinstance(outlet, Transcript):
+                with self._server.lock:
+                    outlet.reopen()
+        try:
+            self._server.tls = self._certificates()
+        except ResourceError as error:
+            log.error("keeping the old certificates: %s", error)
+        systemd.notify("READY=1")
+
+
+def _has_terminal() -> bool:
+    """Whether there is a controlling terminal, whose end SIGHUP tells of."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

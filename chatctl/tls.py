@@ -1,0 +1,225 @@
+"""TLS as a layer of bytes over `ssl.MemoryBIO`: ciphertext in, plain text out, and the other way round. No socket.
+
+A `Layer` stands between a socket and what reads and writes it, on either side of a connection:
+
+    bytes of the socket → `Layer.receive` → plain text
+    plain text → `Layer.send` → bytes for the socket
+
+What TLS itself has to say (the handshake, alerts, key updates) comes out of `Layer.send` as well. Only one thread at a
+time may be inside an ``SSLObject``, so each layer has a lock; it does no I/O, so nothing blocks while that is held.
+TLS 1.2 (RFC 5246) or later, without renegotiation.
+"""
+
+import contextlib
+import ssl
+import threading
+from pathlib import Path
+
+from chatctl.errors import ResourceError
+
+RECORD = 16384
+"""Bytes of plain text that fit in one record (RFC 8446, section 5.1)."""
+
+_RECORDS = range(0x14, 0x18)  # the first byte of whatever TLS sends: the type of a record (RFC 8446, section 5.1)
+
+_VERIFICATION = {  # X509_STORE_CTX_get_error(3)
+    9: "its certificate is not valid yet: check the clock of this machine",
+    10: "its certificate has expired",
+    18: "its certificate is signed by itself: give it as --tls-ca FILE, if you trust it",
+    19: "its certificate comes from an unknown authority: give that one's as --tls-ca FILE, if you trust it",
+    20: "its certificate comes from an unknown authority: give that one's as --tls-ca FILE, if you trust it",
+    62: "its certificate is for another name: connect to the name that it was made for",
+    64: "its certificate is for another address: connect to the name that it was made for",
+}
+
+_WANTS_CERTIFICATE = "the server asks for a client certificate: give --tls-cert and --tls-key"
+
+_REASONS = {  # OpenSSL's names
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server and this side have no way of encryption in common, or "
+    + _WANTS_CERTIFICATE,
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _WANTS_CERTIFICATE,
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the other side speaks no TLS 1.2 or later",
+    "TLSV1_ALERT_UNKNOWN_CA": "the other side does not know the authority of this side's certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the other side does not accept this side's certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "this side's certificate has expired",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the other side does not accept this side's certificate",
+}
+
+
+class NotTLS(ssl.SSLError):
+    """The peer's first bytes are no TLS; ``data`` is what they are."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("the other side speaks no TLS")
+        self.data = data
+
+
+class Layer:
+    """One side of one connection under TLS.
+
+    ``established``: the handshake is done. ``begun``: the peer has sent something that is TLS. ``ended``: the peer has
+    closed its side in good order (close_notify); an end of the connection without that is a reset. ``closed``: so has
+    this side.
+
+    Args:
+        context: from `server_context` or `client_context`.
+        server_side: which side this is.
+        host: the client's side: the name or the address that the server's certificate must be for.
+    """
+
+    __slots__ = ("_incoming", "_lock", "_outgoing", "_tls", "begun", "closed", "ended", "established")
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool = False, host: str | None = None) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, host)
+        self._lock = threading.Lock()
+        self.closed = False
+        self.begun = False
+        self.established = False
+        self.ended = False
+
+    def start(self) -> None:
+        """Begin the handshake; the client's side speaks first."""
+        with self._lock:
+            self._shake_hands()
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what came from the peer, return the plain text that it completes; look at `pending` afterwards.
+
+        Raises:
+            NotTLS: the peer speaks something else.
+            ssl.SSLError: the handshake failed, or what came was not what the peer had sent. An alert that says so is
+                `pending`; nothing can be received or sent any more.
+        """
+        with self._lock:
+            if not self.begun:
+                if data[0] not in _RECORDS:
+                    raise NotTLS(data)
+                self.begun = True
+            self._incoming.write(data)
+            if not self.established:
+                self._shake_hands()
+            plain = []
+            while self.established and not self.ended and self._incoming.pending:
+                try:
+                    piece = self._tls.read(RECORD)
+                except ssl.SSLWantReadError:
+                    break
+                except ssl.SSLZeroReturnError:
+                    piece = b""
+                plain.append(piece)
+                self.ended = not piece
+            return b"".join(plain)
+
+    def send(self, data: bytes | memoryview) -> bytes:
+        """Encrypt plain text; return that and all else there is to be sent, which must go before what comes next."""
+        with self._lock:
+            while data:
+                data = data[self._tls.write(data) :]
+            return self._outgoing.read()
+
+    def close(self) -> None:
+        """Have it said that nothing more will be sent (close_notify). Closing twice does nothing."""
+        with self._lock:
+            if self.established and not self.closed:
+                self.closed = True
+                with contextlib.suppress(ssl.SSLError):  # it wants the peer's close_notify as well
+                    self._tls.unwrap()
+
+    @property
+    def pending(self) -> bool:
+        """Whether TLS itself has something to send: ``send(b"")`` returns it."""
+        return self._outgoing.pending > 0
+
+    def _shake_hands(self) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+            self.established = True
+
+
+def server_context(certificate: str, key: str | None, client_ca: str | None) -> ssl.SSLContext:
+    """What the server's side of a connection is made from.
+
+    Args:
+        certificate: a PEM file with the server's certificate and those between it and its authority.
+        key: a PEM file with its private key; None: that is in the first file.
+        client_ca: a PEM file with the authorities that a client's certificate must come from; None: clients need none.
+
+    Raises:
+        ResourceError: a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET  # members stay: there is nothing to resume
+    context.num_tickets = 0
+    _load_certificate(context, certificate, key)
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        _load_authorities(context, client_ca)
+    return context
+
+
+def client_context(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    """What the client's side of a connection is made from. The server's name is checked.
+
+    Args:
+        ca: a PEM file with the authorities that the server's certificate must come from; None: those of this machine.
+        certificate: a PEM file with a certificate for servers that ask for one.
+        key: a PEM file with its private key; None: that is in the same file.
+
+    Raises:
+        ResourceError: a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca is not None:
+        _load_authorities(context, ca)
+    else:
+        context.load_default_certs()
+    if certificate is not None:
+        _load_certificate(context, certificate, key)
+    return context
+
+
+def explain(error: ssl.SSLError) -> str:
+    """What went wrong, in words for the user."""
+    if isinstance(error, NotTLS):
+        return str(error.args[0])
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _VERIFICATION.get(error.verify_code, f"its certificate is not accepted: {error.verify_message}")
+    reason = error.reason or "it failed"
+    return _REASONS.get(reason, reason.lower().replace("_", " "))
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
+    for path in (certificate, key):
+        if path is not None:
+            _check_readable(path)
+    files = certificate if key is None else f"{certificate} and {key}"
+
+    def no_passphrase() -> str:
+        raise ResourceError(f"cannot use the key in {key or certificate}: it has a passphrase: remove that")
+
+    try:
+        context.load_cert_chain(certificate, key, no_passphrase)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ResourceError(f"cannot use {files}: the key is another certificate's") from error
+        raise ResourceError(f"cannot use {files}: no certificate and key in PEM format are in there") from error
+
+
+def _load_authorities(context: ssl.SSLContext, path: str) -> None:
+    _check_readable(path)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise ResourceError(f"cannot use {path}: no certificates in PEM format are in there") from error
+
+
+def _check_readable(path: str) -> None:
+    """Find out which file it is that cannot be read: OpenSSL does not say."""
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise ResourceError(f"cannot read {path}: {error.strerror}") from error

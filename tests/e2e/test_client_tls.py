@@ -1,0 +1,592 @@
+"""The client and the bot under TLS and with passwords, against peers that are not ours: OpenSSL's, Python's, none."""
+
+import datetime
+import os
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import trustme
+
+from chatctl.tls import Layer, server_context
+from tests.e2e.conftest import COMMAND, Window, run
+from tests.rooms import PATIENCE, environment
+
+WELCOME = "> Connected to the chat server (1 user online)"
+ASKED = "! this room needs a password: send it as your first line"
+WRONG = "! wrong password"
+GIVE = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
+
+both = pytest.mark.parametrize("command", ["client", "bot"])
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """An authority that no machine knows."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with its certificate and those of a server and of a member."""
+    directory = tmp_path_factory.mktemp("certificates")
+    authority.cert_pem.write_to_path(str(directory / "authority.pem"))
+    for name, identity in (("server", "localhost"), ("member", "member@example.org")):
+        leaf = authority.issue_cert(identity)
+        leaf.private_key_and_cert_chain_pem.write_to_path(str(directory / f"{name}.pem"))
+        leaf.cert_chain_pems[0].write_to_path(str(directory / f"{name}.crt"))
+        leaf.private_key_pem.write_to_path(str(directory / f"{name}.key"))
+    return directory
+
+
+@pytest.fixture
+def trusted(files: Path) -> list[str]:
+    """The options of who trusts the authority."""
+    return ["--tls-ca", str(files / "authority.pem")]
+
+
+class OpenSSL:
+    """``openssl s_server`` with one client; its stdin goes to the client, what the client says is on its stdout."""
+
+    def __init__(self, files: Path, *flags: str) -> None:
+        self.process = subprocess.Popen(
+            [
+                "openssl",
+                "s_server",
+                "-accept",
+                "127.0.0.1:0",
+                "-naccept",
+                "1",
+                "-cert",
+                str(files / "server.pem"),
+                *flags,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self.port = self.until("ACCEPT").strip().rpartition(":")[2]
+
+    def until(self, start: str) -> str:
+        """The next line that begins like that."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith(start.encode()):
+                return line.decode()
+        raise EOFError(start)
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def s_server(files: Path) -> Iterator[Callable[..., OpenSSL]]:
+    """Start OpenSSL's server with more flags."""
+    started: list[OpenSSL] = []
+
+    def start(*flags: str) -> OpenSSL:
+        started.append(OpenSSL(files, *flags))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.process.kill()
+        with server.process:
+            pass
+
+
+class Program:
+    """A client or a bot, connected to a server that the test plays."""
+
+    def __init__(self, listening: socket.socket, command: str, *arguments: str, host: str = "127.0.0.1", **more: str):
+        port = listening.getsockname()[1]
+        self.process = subprocess.Popen(
+            [*COMMAND, command, host, str(port), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(**more),
+        )
+        assert self.process.stdin
+        assert self.process.stdout
+        self.stdin: IO[bytes] = self.process.stdin
+        self.stdout: IO[bytes] = self.process.stdout
+        self.sock, _ = listening.accept()
+        self.sock.settimeout(PATIENCE)
+        self.said = self.sock.makefile("rb")
+
+    def secure(self, authority: trustme.CA, *identities: str, **options: Any) -> ssl.SSLSocket:
+        """Do the server's side of the handshake with a certificate for some names."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*(identities or ("127.0.0.1",)), **options).configure_cert(context)
+        self.said.close()
+        self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
+        self.said = self.sock.makefile("rb")
+        return self.sock
+
+    def tell(self, *lines: str) -> None:
+        """Send lines as the server."""
+        self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
+
+    def hear(self) -> str:
+        """The next line that the program has sent, or "" when there is none."""
+        return self.said.readline().decode().rstrip("\n")
+
+    def hang_up(self) -> None:
+        """Close the connection, under TLS without a close_notify."""
+        self.said.close()
+        self.sock.close()
+
+    def type(self, *lines: str) -> None:
+        """Give lines to its stdin."""
+        self.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        self.stdin.flush()
+
+    def end(self) -> tuple[int, list[str], str]:
+        """Its exit status, the rest of its lines, and its stderr, with stdin at its end and the connection closed."""
+        output, errors = self.process.communicate(timeout=PATIENCE)
+        assert b"Traceback" not in errors
+        return self.process.returncode, output.decode().splitlines(), errors.decode()
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    """A socket that a program can connect to."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+@pytest.fixture
+def program(listening: socket.socket) -> Iterator[Callable[..., Program]]:
+    """Start a program that connects to the test."""
+    started: list[Program] = []
+
+    def start(*arguments: str, **options: str) -> Program:
+        started.append(Program(listening, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        with each.process:
+            each.hang_up()
+
+
+@both
+def test_openssl(s_server: Callable[..., OpenSSL], trusted: list[str], command: str) -> None:
+    """With OpenSSL's server lines go both ways, and the end is a good one on both sides."""
+    server = s_server()
+    with subprocess.Popen(
+        [*COMMAND, command, "localhost", server.port, *trusted],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        server.say(WELCOME)
+        assert process.stdout.readline().decode() == f"{WELCOME}\n"
+        process.stdin.write("안녕\n".encode())
+        process.stdin.flush()
+        server.until("안녕")
+        server.say("[You] 안녕")
+        assert process.stdout.readline().decode() == "[You] 안녕\n"
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+    server.until("DONE")
+
+
+def test_a_key_update(s_server: Callable[..., OpenSSL], trusted: list[str]) -> None:
+    """New keys, which either side of TLS 1.3 may ask for at any time, change nothing."""
+    server = s_server("-tls1_3")
+    with subprocess.Popen(
+        [*COMMAND, "client", "localhost", server.port, *trusted],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        server.say(WELCOME)
+        process.stdout.readline()
+        for number in range(3):
+            server.say("K")  # to s_server: update the keys, and ask for the same
+            process.stdin.write(b"%d\n" % number)
+            process.stdin.flush()
+            server.until(str(number))
+            server.say(f"[a:1] {number}")
+            assert process.stdout.readline().decode() == f"[a:1] {number}\n"
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@both
+def test_a_certificate_that_is_asked_for(
+    s_server: Callable[..., OpenSSL], files: Path, trusted: list[str], command: str, version: str
+) -> None:
+    """A server that wants a certificate gets it."""
+    server = s_server(version, "-Verify", "2", "-verify_return_error", "-CAfile", str(files / "authority.pem"))
+    server.say(WELCOME)
+    certificate = ["--tls-cert", str(files / "member.crt"), "--tls-key", str(files / "member.key")]
+    result = run(command, "localhost", server.port, *trusted, *certificate)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{WELCOME}\n", "")
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@both
+def test_a_certificate_that_is_not_given(
+    s_server: Callable[..., OpenSSL], files: Path, trusted: list[str], command: str, version: str
+) -> None:
+    """Who has none is told what to give, although TLS 1.3 says so only after the handshake."""
+    server = s_server(version, "-Verify", "2", "-CAfile", str(files / "authority.pem"))
+    server.say(WELCOME)
+    result = run(command, "localhost", server.port, *trusted)
+    assert (result.returncode, result.stdout) == (1, "")
+    start = f"chatctl {command}: cannot connect to localhost port {server.port}: "
+    assert result.stderr.startswith(start)
+    assert result.stderr.endswith("the server asks for a client certificate: give --tls-cert and --tls-key\n")
+    assert result.stderr.count("\n") == 1
+
+
+PAST = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "dates", "trusts", "reason"),
+    [
+        (
+            ["localhost"],
+            "localhost",
+            {},
+            False,
+            "its certificate comes from an unknown authority: give that one's as --tls-ca FILE, if you trust it",
+        ),
+        (
+            ["other.example.org"],
+            "localhost",
+            {},
+            True,
+            "its certificate is for another name: connect to the name that it was made for",
+        ),
+        (
+            ["localhost"],
+            "127.0.0.1",
+            {},
+            True,
+            "its certificate is for another address: connect to the name that it was made for",
+        ),
+        (
+            ["localhost"],
+            "localhost",
+            {"not_before": PAST - datetime.timedelta(1), "not_after": PAST},
+            True,
+            "its certificate has expired",
+        ),
+    ],
+    ids=["unknown authority", "wrong name", "wrong address", "expired"],
+)
+@both
+def test_a_server_that_is_not_trusted(
+    program: Callable[..., Program],
+    authority: trustme.CA,
+    trusted: list[str],
+    command: str,
+    names: list[str],
+    host: str,
+    dates: dict[str, Any],
+    trusts: bool,
+    reason: str,
+) -> None:
+    """One line says what is wrong with its certificate; the server learns of it, and nothing else."""
+    member = program(command, *(trusted if trusts else ["--tls"]), host=host)
+    port = member.sock.getsockname()[1]
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        member.secure(authority, *names, **dates)
+    assert member.end() == (1, [], f"chatctl {command}: cannot connect to {host} port {port}: {reason}\n")
+
+
+@pytest.mark.parametrize("greeting", [WELCOME, ASKED, "220 a mail server"])
+@both
+def test_a_plain_port(program: Callable[..., Program], command: str, greeting: str) -> None:
+    """A server that speaks plain text is not trusted with anything, and the user is told to leave --tls out."""
+    member = program(command, "--tls")
+    port = member.sock.getsockname()[1]
+    member.tell(greeting)
+    reason = f"cannot connect to 127.0.0.1 port {port}: it does not speak TLS: leave --tls out"
+    assert member.end() == (1, [], f"chatctl {command}: {reason}\n")
+
+
+def test_a_port_that_closes(program: Callable[..., Program]) -> None:
+    """A server that cannot read a TLS hello often just hangs up."""
+    member = program("client", "--tls")
+    port = member.sock.getsockname()[1]
+    member.sock.shutdown(socket.SHUT_WR)
+    reason = "the server closed the connection in the TLS handshake: does it speak TLS?"
+    assert member.end() == (1, [], f"chatctl client: cannot connect to 127.0.0.1 port {port}: {reason}\n")
+
+
+@both
+def test_a_refusal_before_the_handshake(program: Callable[..., Program], command: str) -> None:
+    """A server that refuses at the door does so in plain text; the user sees why, cleaned."""
+    member = program(command, "--tls")
+    member.tell("! server full\x1b[2J")
+    assert member.end() == (1, [], f"chatctl {command}: the server refused: server full␛[2J\n")
+
+
+@both
+def test_a_refusal_after_the_handshake(
+    program: Callable[..., Program], authority: trustme.CA, trusted: list[str], command: str
+) -> None:
+    """The same words under TLS are the same refusal."""
+    member = program(command, *trusted)
+    link = member.secure(authority)
+    member.tell("! server full")
+    member.stdin.close()
+    assert member.hear() == ""
+    link.unwrap()
+    member.hang_up()
+    member.process.wait(PATIENCE)
+    assert member.process.returncode == 1
+    assert member.stdout.read() == b"! server full\n"
+
+
+def test_a_link_that_is_cut(program: Callable[..., Program], authority: trustme.CA, trusted: list[str]) -> None:
+    """An end that the server has not told may be somebody else's doing: it is an error."""
+    member = program("client", *trusted)
+    member.secure(authority)
+    member.tell(WELCOME)
+    assert member.stdout.readline().decode() == f"{WELCOME}\n"
+    member.hang_up()
+    reason = "the connection broke: the server ended it without saying so (no close_notify)"
+    assert member.end() == (1, [], f"chatctl client: {reason}\n")
+
+
+def test_tampering(program: Callable[..., Program], authority: trustme.CA, trusted: list[str]) -> None:
+    """What somebody else has put into the connection is an error, and the server is told."""
+    member = program("client", *trusted)
+    link = member.secure(authority)
+    member.tell(WELCOME)
+    assert member.stdout.readline().decode() == f"{WELCOME}\n"
+    os.write(link.fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        link.recv(1)
+    assert member.end() == (1, [], "chatctl client: the connection broke: decryption failed or bad record mac\n")
+
+
+def test_a_server_that_speaks_at_once(program: Callable[..., Program], files: Path, trusted: list[str]) -> None:
+    """What comes in one piece with the end of the handshake is shown like everything else."""
+    member = program("client", *trusted, host="localhost")
+    context = server_context(str(files / "server.pem"), None, None)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the server has the last word of the handshake
+    layer = Layer(context, server_side=True)
+    while not layer.established:
+        layer.receive(member.sock.recv(1 << 20))
+        member.sock.sendall(layer.send(f"{WELCOME}\n".encode() if layer.established else b""))
+    assert member.stdout.readline().decode() == f"{WELCOME}\n"
+
+
+def test_a_half_close(program: Callable[..., Program], authority: trustme.CA, trusted: list[str]) -> None:
+    """At the end of stdin the server is told so by close_notify, and what it sends after that is shown."""
+    member = program("client", *trusted)
+    link = member.secure(authority)
+    member.tell(WELCOME)
+    member.type("hi")
+    member.stdin.close()
+    assert member.said.read() == b"hi\n"
+    member.tell("[You] hi", "[a:1] bye")
+    link.unwrap()
+    member.hang_up()
+    assert member.process.wait(PATIENCE) == 0
+    assert member.stdout.read().decode().splitlines() == [WELCOME, "[You] hi", "[a:1] bye"]
+
+
+def test_both_directions_at_once(program: Callable[..., Program], authority: trustme.CA, trusted: list[str]) -> None:
+    """20,000 lines and their echoes at full speed: one thread sends, one receives, nothing is mixed up."""
+    member = program("bot", *trusted, "-m", "x" * 100, "--repeat", "20000")
+    link = member.secure(authority)
+
+    def serve() -> None:
+        member.tell(WELCOME)
+        while line := member.hear():
+            member.tell(f"[You] {line}")
+        link.unwrap()
+        member.hang_up()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert member.end() == (0, [WELCOME, *[f"[You] {'x' * 100}"] * 20_000], "")
+    thread.join()
+
+
+def test_an_interrupt_in_the_handshake(program: Callable[..., Program]) -> None:
+    """Ctrl-C ends a wait for a server that does not answer, without a word."""
+    member = program("client", "--tls")
+    assert member.sock.recv(1) == b"\x16"
+    member.process.send_signal(signal.SIGINT)
+    assert member.end() == (130, [], "")
+
+
+@both
+def test_usage(command: str) -> None:
+    """A key without its certificate is a mistake in the command line."""
+    result = run(command, "127.0.0.1", "9", "--tls-key", "/dev/null")
+    assert result.returncode == 2
+    assert result.stderr.endswith("Error: --tls-key goes with --tls-cert: give both\n")
+
+
+@pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--password-file"])
+@both
+def test_files_that_cannot_be_read(command: str, option: str) -> None:
+    """One line names the file, before any connection."""
+    result = run(command, "127.0.0.1", "9", option, "/no/such/file")
+    reason = "cannot read /no/such/file: No such file or directory"
+    assert (result.returncode, result.stderr) == (1, f"chatctl {command}: {reason}\n")
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> list[str]:
+    """The option of who has the password in a file."""
+    path = tmp_path / "secret"
+    path.write_text("비밀\r\nnot this\n")
+    return ["--password-file", str(path)]
+
+
+@both
+def test_nothing_before_the_first_line(program: Callable[..., Program], secret: list[str], command: str) -> None:
+    """A program with input and a password sends nothing while the server has not finished its first line.
+
+    That it is at work is sure when it has taken more than the buffers between it and the server hold.
+    """
+    member = program(command, *secret)
+    member.type("hi")
+    member.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    member.sock.sendall(b"x" * 1_000_000)
+    assert select.select([member.sock], [], [], 0) == ([], [], [])
+    member.sock.sendall(b"\n")
+    assert member.stdout.readline() == b"x" * 1_000_000 + b"\n"
+    assert member.hear() == "hi"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@both
+def test_a_password(
+    program: Callable[..., Program],
+    authority: trustme.CA,
+    trusted: list[str],
+    secret: list[str],
+    command: str,
+    tls: bool,
+) -> None:
+    """The password goes first, then what is to be said; it is not shown, and no echo of it is due."""
+    member = program(command, *secret, *(trusted if tls else []))
+    link = member.secure(authority) if tls else None
+    member.type("hi")
+    member.stdin.close()
+    member.tell(ASKED)
+    assert member.hear() == "비밀"
+    member.tell(WELCOME)
+    assert member.hear() == "hi"
+    member.tell("[You] hi")
+    assert member.hear() == ""
+    if link:
+        link.unwrap()
+    member.hang_up()
+    assert member.process.wait(PATIENCE) == 0
+    assert member.stdout.read().decode().splitlines() == [ASKED, WELCOME, "[You] hi"]
+    assert member.process.stderr
+    assert member.process.stderr.read() == b""
+
+
+def test_a_password_in_the_environment(program: Callable[..., Program]) -> None:
+    """CHATCTL_PASSWORD does when there is no file."""
+    member = program("bot", CHATCTL_PASSWORD="from the environment")
+    member.tell(ASKED)
+    assert member.hear() == "from the environment"
+
+
+def test_the_file_wins(program: Callable[..., Program], secret: list[str]) -> None:
+    """What the command line says goes before the environment."""
+    member = program("bot", *secret, CHATCTL_PASSWORD="from the environment")
+    member.tell(ASKED)
+    assert member.hear() == "비밀"
+
+
+def test_a_password_that_is_not_needed(program: Callable[..., Program], secret: list[str]) -> None:
+    """A room without a password is not told anybody's."""
+    member = program("client", *secret)
+    member.type("hi")
+    member.tell(WELCOME)
+    assert member.hear() == "hi"
+
+
+@both
+def test_a_wrong_password(program: Callable[..., Program], secret: list[str], command: str) -> None:
+    """It is tried once; the status is 4, and nothing of the input is sent."""
+    member = program(command, *secret)
+    member.type("hi")
+    member.tell(ASKED)
+    assert member.hear() == "비밀"
+    member.tell(WRONG)
+    assert member.hear() == ""
+    assert member.end() == (4, [ASKED, WRONG], f"chatctl {command}: the room has another password: {GIVE}\n")
+
+
+@both
+def test_no_password(program: Callable[..., Program], command: str) -> None:
+    """Without a password, and without a terminal to ask at, the status is 4."""
+    member = program(command)
+    member.type("hi")
+    member.tell(ASKED)
+    assert member.hear() == ""
+    assert member.end() == (4, [ASKED], f"chatctl {command}: the room needs a password: {GIVE}\n")
+
+
+@pytest.fixture
+def asked(window: Callable[..., Window], listening: socket.socket) -> Iterator[tuple[Window, socket.socket]]:
+    """A client on a terminal that asks for the password, and the server's end of its connection."""
+    client = window("client", "127.0.0.1", str(listening.getsockname()[1]), echo=True)
+    peer, _ = listening.accept()
+    with peer:
+        peer.settimeout(PATIENCE)
+        peer.sendall(f"{ASKED}\n".encode())
+        client.process.expect_exact("Password: ")
+        yield client, peer
+
+
+def test_a_password_at_the_terminal(asked: tuple[Window, socket.socket]) -> None:
+    """It is typed unseen; after that what is typed is said, and seen."""
+    client, peer = asked
+    said = peer.makefile("rb")
+    client.type("비밀")
+    assert said.readline().decode() == "비밀\n"
+    peer.sendall(f"{WELCOME}\n".encode())
+    client.until(WELCOME)
+    client.type("hi")
+    assert said.readline() == b"hi\n"
+    peer.sendall(b"[You] hi\n")
+    client.until("[You] hi")
+    assert client.screen() == [ASKED, "Password:", WELCOME, "hi", "[You] hi"]
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "reason"),
+    [("sendintr", 130, ""), ("sendeof", 4, f"chatctl client: the room needs a password: {GIVE}")],
+)
+def test_keys_at_the_question(asked: tuple[Window, socket.socket], key: str, status: int, reason: str) -> None:
+    """Ctrl-C there ends with 130, Ctrl-D is no password."""
+    client, peer = asked
+    getattr(client.process, key)()
+    assert client.end() == status
+    assert peer.recv(1) == b""
+    assert [line for line in client.lines if line] == ([reason] if reason else [])
