@@ -80,10 +80,10 @@ def _way_in(command: Callable[..., None]) -> Callable[..., None]:
         password_file: str | None,
         **arguments: Any,
     ) -> None:
-        if tls_key and not tls_cert:
+        if tls_key is not None and tls_cert is None:
             raise click.UsageError("--tls-key needs --tls-cert FILE")
         context = None
-        if speak_tls or tls_ca or tls_cert:
+        if speak_tls or tls_ca is not None or tls_cert is not None:  # "" is a variable that is not set, not plain text
             from chatctl.tls import client_context
 
             context = client_context(tls_ca, tls_cert, tls_key)

@@ -195,6 +195,7 @@ class Room:
         descriptors: int | None = None,
         program: Sequence[str] = ("-m", "chatctl"),
         certificates: "Certificates | None" = None,
+        password: str = "",
     ) -> None:
         command: list[str] = [sys.executable, *program, "server", host, "0", "--mode", mode, *flags]
         if certificates:
@@ -203,13 +204,20 @@ class Room:
             command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
         self._stderr = directory / "stderr"
         with self._stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment())
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment(),
+                start_new_session=True,  # no terminal: SIGHUP means to reload
+            )
         assert self.process.stdout
         first = self.process.stdout.readline().decode()
         started = re.fullmatch(r"Chat Server started on port (\d+)\.\n", first)
         assert started, f"{first!r} {self.stderr}"
         self.port = int(started[1])
         self.host = host
+        self.password = password
         self.context = certificates.context() if certificates else None
         self.console: list[str] = [first.rstrip("\n")]
         self.usage = psutil.Process(self.process.pid)
@@ -241,6 +249,9 @@ class Room:
     def peer(self, **options: Any) -> Peer:
         """A member that has been welcomed."""
         peer = self.stranger(**options)
+        if self.password:
+            peer.say(self.password)
+            peer.line()
         assert re.fullmatch(r"> Connected to the chat server \(\d+ users? online\)", peer.line())
         return peer
 
@@ -285,6 +296,8 @@ class Room:
             assert time.monotonic() < deadline, "still full"
             visitor.close()
         with visitor:
+            if self.password:
+                visitor.say(self.password)
             found = (0, 0, 0)
             while not (found[0] == 1 and found[1] <= descriptors and found[2] <= threads):
                 assert time.monotonic() < deadline, f"users, descriptors, threads: {found}, not {(1, *self._base)}"

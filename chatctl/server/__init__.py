@@ -90,7 +90,9 @@ def serve(
         if metrics:
             from chatctl.server import metrics as scraped
 
-            stack.callback(scraped.serve(metrics, server.counters).close)
+            served = scraped.serve(metrics, server.counters)
+            stack.callback(served.close)
+            logging.getLogger("chatctl.server").info("metrics on port %d", served.port)
         operator.attend(_STDIN, _STDOUT)
         systemd.notify("READY=1")
         server.run(operator.signals)

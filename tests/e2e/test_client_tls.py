@@ -442,7 +442,7 @@ def test_usage(command: str) -> None:
     """A key without its certificate is a mistake in the command line."""
     result = run(command, "127.0.0.1", "9", "--tls-key", "/dev/null")
     assert result.returncode == 2
-    assert result.stderr.endswith("Error: --tls-key goes with --tls-cert: give both\n")
+    assert result.stderr.endswith("Error: --tls-key needs --tls-cert FILE\n")
 
 
 @pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--password-file"])
@@ -452,6 +452,15 @@ def test_files_that_cannot_be_read(command: str, option: str) -> None:
     result = run(command, "127.0.0.1", "9", option, "/no/such/file")
     reason = "cannot read /no/such/file: No such file or directory"
     assert (result.returncode, result.stderr) == (1, f"chatctl {command}: {reason}\n")
+
+
+@pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--password-file"])
+@both
+def test_options_without_a_value(command: str, option: str) -> None:
+    """``--tls-ca "$UNSET"`` is an error: nobody meant to speak plain text."""
+    result = run(command, "127.0.0.1", "9", option, "")
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"chatctl {command}: cannot read ")
 
 
 @pytest.fixture

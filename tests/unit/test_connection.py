@@ -226,5 +226,5 @@ def test_a_refusal_in_pieces() -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for piece in (b"!", b" server", b" full\r", b"\n"):
         far.send(piece)
-    with far, pytest.raises(NetworkError, match="^the server refused: server full$"):
+    with far, pytest.raises(NetworkError, match=r"^the server refused: server full$"):
         secure(near, ssl.create_default_context(), "localhost", 9, patience=10)

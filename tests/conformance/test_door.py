@@ -1,0 +1,215 @@
+"""Who comes in, and what those who are in may cost."""
+
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.conftest import Start
+from tests.rooms import PATIENCE, Peer, Room
+
+GREETING = "! this room needs a password: send it as your first line"
+
+
+@pytest.fixture
+def locked(tmp_path: Path, start: Start) -> Room:
+    """A room whose password is known to the first member, who stays in."""
+    file = tmp_path / "password"
+    file.write_text("열려라 참깨\nnot this line\n")
+    return start("-v", "--password-file", str(file), password="열려라 참깨")
+
+
+def test_without_the_password_one_is_outside(locked: Room) -> None:
+    """A newcomer is unannounced and deaf until its first line is the password."""
+    member = locked.peer()
+    stranger = locked.stranger()
+    assert stranger.line() == GREETING
+    member.say("secret")
+    assert member.fence() == ["[You] secret"]
+    stranger.say("참깨")
+    assert stranger.line() == "! wrong password"
+    member.say("/who")
+    assert member.fence() == ["! 1 user online", f"! {member.name} (you)"]
+    stranger.say("열려라 참깨")
+    assert stranger.line() == "> Connected to the chat server (2 users online)"
+    assert stranger.fence() == []
+    assert member.line() == f"> New user {stranger.name} entered (2 users online)"
+
+
+def test_what_follows_the_password_is_said(locked: Room) -> None:
+    """Lines that come in one piece with the password are not lost, and the password is not said."""
+    member = locked.peer()
+    stranger = locked.stranger()
+    stranger.send("열려라 참깨\r\nhello\n")
+    assert member.until("hello")[-2:] == [
+        f"> New user {stranger.name} entered (2 users online)",
+        f"[{stranger.name}] hello",
+    ]
+
+
+def test_three_wrong_passwords(locked: Room) -> None:
+    """The third wrong try ends the connection; nobody hears of it but the log."""
+    member = locked.peer()
+    stranger = locked.stranger()
+    stranger.say("one", "two", "three", "열려라 참깨")
+    assert stranger.rest() == [GREETING] + ["! wrong password"] * 3
+    assert member.fence() == []
+    locked.assert_clean()
+    locked.stop()
+    assert f"{stranger.name} went: wrong password" in locked.stderr
+
+
+def test_a_flood_instead_of_a_password(tmp_path: Path, start: Start) -> None:
+    """Who sends empty lines without end is ended, not served for a minute."""
+    file = tmp_path / "password"
+    file.write_text("key\n")
+    room = start("--password-file", str(file), "--rate", "10", "--burst", "100", password="key")
+    stranger = room.stranger()
+    stranger.send(b"\n" * 1000)
+    assert stranger.rest() == [GREETING, "! too much: send the password first"]
+
+
+def test_leaving_without_the_password(locked: Room) -> None:
+    """Who closes its end without having been in is sent an orderly end, unannounced."""
+    member = locked.peer()
+    stranger = locked.stranger()
+    stranger.half_close()
+    assert stranger.rest() == [GREETING]
+    assert member.fence() == []
+
+
+def test_a_browser_at_a_locked_door(locked: Room) -> None:
+    """HTTP is ended at once, before it can guess."""
+    stranger = locked.stranger()
+    stranger.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert stranger.rest() == [GREETING, "! this is a chat server, not a web server"]
+
+
+def test_those_outside_take_places(tmp_path: Path, start: Start) -> None:
+    """Without the password one counts against --max-users all the same."""
+    file = tmp_path / "password"
+    file.write_text("key\n")
+    room = start("--password-file", str(file), "--max-users", "2", password="key")
+    outside = [room.stranger() for _ in range(2)]
+    assert [peer.line() for peer in outside] == [GREETING] * 2
+    assert room.stranger().rest() == ["! server full"]
+    outside[0].half_close()
+    assert outside[0].rest() == []
+    assert room.stranger().line() == GREETING
+
+
+def test_those_outside_hear_of_the_end(locked: Room) -> None:
+    """A shutdown is told to who waits at the door as well."""
+    stranger = locked.stranger()
+    assert stranger.line() == GREETING
+    locked.signal(signal.SIGTERM)
+    assert stranger.rest() == ["! server shutting down"]
+    stranger.close()
+    assert locked.wait() == 0
+
+
+def test_max_per_ip(start: Start) -> None:
+    """One address gets so many places; when one is free again, the next may have it."""
+    room = start("-v", "--max-per-ip", "2")
+    first, second = room.peers(2)
+    third = room.stranger()
+    assert third.rest() == ["! too many connections from your address"]
+    second.half_close()
+    first.until("left")
+    room.peer()
+    room.stop()
+    assert f"{third.name} refused: too many connections from your address" in room.stderr
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--deny", "127.0.0.0/8"),
+        ("--allow", "::1"),
+        ("--allow", "127.0.0.0/8", "--allow", "::1", "--deny", "127.0.0.1"),
+        ("--deny", "::ffff:127.0.0.0/104"),
+    ],
+    ids=["denied", "not allowed", "denied and allowed", "denied as mapped"],
+)
+def test_deny_and_allow(start: Start, flags: tuple[str, ...]) -> None:
+    """Addresses are refused at accept, IPv4 ones on an IPv6 listener as IPv4; with --allow all else is; --deny wins."""
+    room = start("-v", *flags, host="::")
+    denied = room.stranger(host="127.0.0.1")
+    assert denied.rest() == ["! your address is not allowed here"]
+    assert room.peer(host="::1").fence() == []
+    room.stop()
+    assert f"{denied.name} refused: your address is not allowed here" in room.stderr
+
+
+def test_over_the_rate_nothing_is_lost(start: Start) -> None:
+    """A paste over the rate is read as fast as the rate is, told once, whole and in order, and delays nobody else."""
+    room = start("--rate", "100", "--burst", "200")
+    other, paster = room.peers(2)
+    began = time.monotonic()
+    paster.say(*(f"{number} {'x' * 200}" for number in range(250)))
+    paster.until(r"^\[You\] \d+ ")
+    slowest = 0.0
+    heard: list[str] = []
+    while not any(line.startswith(f"[{paster.name}] 249 ") for line in heard):
+        asked = time.monotonic()
+        heard += other.fence()
+        slowest = max(slowest, time.monotonic() - asked)
+    paster.say("and more", "/who")
+    lines = paster.until("^! 2 users")
+    assert time.monotonic() - began > 0.4
+    assert slowest < 0.3
+    said = [int(line.split()[1]) for line in heard if line.startswith(f"[{paster.name}]")]
+    assert said == list(range(250))
+    told = "! too fast: you are read at 100 lines a second from now on, nothing is lost"
+    assert lines.count(told) == 1
+
+
+def test_who_goes_while_it_is_not_read(start: Start) -> None:
+    """A member that is over its rate can still be ended, and the server ends well with one."""
+    room = start("--rate", "1", "--burst", "10")
+    talker, hasty = room.peers(2)
+    hasty.say(*["x"] * 200)
+    hasty.until("^! too fast")
+    talker.fence()
+    room.signal(signal.SIGTERM)
+    assert hasty.rest()[-1] == "! server shutting down"
+    hasty.close()
+    talker.close()
+    assert room.wait() == 0
+
+
+def test_idle_timeout(start: Start) -> None:
+    """Who sends nothing for so long is told and ended; who does stays."""
+    room = start("-v", "--idle-timeout", "0.6")
+    idle, busy = room.peers(2)
+    while not any("left" in line for line in busy.fence()):
+        pass
+    assert idle.rest()[-1] == "! nothing heard of you for 0.6 s: bye"
+    room.assert_clean()
+    room.stop()
+    assert f"{idle.name} went: idle" in room.stderr
+    assert f"{busy.name} went: idle" not in room.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a socket's timers")
+def test_dead_peers_are_looked_for(start: Start) -> None:
+    """The kernel asks an idle member after a minute whether it is there: keepalive, as /proc/net/tcp shows it."""
+    room = start()
+    with room.peer() as peer:
+        peer.fence()
+        deadline = time.monotonic() + PATIENCE
+        while (timer := _timer(room.port, peer))[0] != "02" and time.monotonic() < deadline:
+            pass  # what was sent last is not acknowledged yet
+    assert timer[0] == "02"
+    assert 30 < timer[1] <= 60
+
+
+def _timer(port: int, peer: Peer) -> tuple[str, float]:
+    """The kernel's timer of the server's end of a connection: its kind (2 is keepalive) and its seconds."""
+    ends = rf"{0x0100007F:08X}:{port:04X} {0x0100007F:08X}:{peer.sock.getsockname()[1]:04X}"
+    table = Path("/proc/net/tcp").read_text()
+    ((kind, when),) = re.findall(rf"{ends} 01 \S+ (\d\d):([0-9A-F]+)", table)
+    return kind, int(when, 16) / 100
