@@ -67,7 +67,7 @@ class Layer:
         host: the client's side: the name or the address that the server's certificate must be for.
     """
 
-    __slots__ = ("_incoming", "_lock", "_outgoing", "_tls", "begun", "closed", "ended", "established")
+    __slots__ = ("_incoming", "_lock", "_outgoing", "_tls", "begun", "closed", "ended", "error", "established")
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool = False, host: str | None = None) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -77,6 +77,7 @@ class Layer:
         self.begun = False
         self.established = False
         self.ended = False
+        self.error: ssl.SSLError | None = None
 
     def start(self) -> None:
         """Begin the handshake; the client's side speaks first."""
@@ -89,9 +90,12 @@ class Layer:
         Raises:
             NotTLS: the peer speaks something else.
             ssl.SSLError: the handshake failed, or what came was not what the peer had sent. An alert that says so is
-                `pending`; nothing can be received or sent any more.
+                `pending`; nothing can be received or sent any more. With plain text before it, that is returned, and
+                the `error` is for the next time.
         """
         with self._lock:
+            if self.error:
+                raise self.error
             if not self.begun:
                 if data[0] not in _RECORDS:
                     raise NotTLS(data)
@@ -107,6 +111,11 @@ class Layer:
                     break
                 except ssl.SSLZeroReturnError:
                     piece = b""
+                except ssl.SSLError as error:
+                    if not plain:
+                        raise
+                    self.error = error
+                    break
                 plain.append(piece)
                 self.ended = not piece
             return b"".join(plain)

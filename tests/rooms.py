@@ -177,9 +177,9 @@ class Certificates:
         server.private_key_and_cert_chain_pem.write_to_path(self.server)
         self.trusted.issue_cert("someone@example.org").private_key_and_cert_chain_pem.write_to_path(self.client)
 
-    def context(self) -> ssl.SSLContext:
-        """What a client that trusts the authority speaks TLS with."""
-        return tls.client_context(str(self.authority), None, None)
+    def context(self, *, identity: bool = False) -> ssl.SSLContext:
+        """What a client that trusts the authority speaks TLS with; one with an identity has a certificate itself."""
+        return tls.client_context(str(self.authority), str(self.client) if identity else None, None)
 
 
 class Room:
@@ -195,6 +195,7 @@ class Room:
         descriptors: int | None = None,
         program: Sequence[str] = ("-m", "chatctl"),
         certificates: "Certificates | None" = None,
+        identity: bool = False,
         password: str = "",
     ) -> None:
         command: list[str] = [sys.executable, *program, "server", host, "0", "--mode", mode, *flags]
@@ -218,7 +219,7 @@ class Room:
         self.port = int(started[1])
         self.host = host
         self.password = password
-        self.context = certificates.context() if certificates else None
+        self.context = certificates.context(identity=identity) if certificates else None
         self.console: list[str] = [first.rstrip("\n")]
         self.usage = psutil.Process(self.process.pid)
         self._peers: list[Peer] = []

@@ -219,17 +219,22 @@ class Server(abc.ABC):
             if not data or (link.secure and link.secure.ended):
                 link.eof = True
                 self.room.receive(link, b"", now)
+            elif link.secure and link.secure.failure:
+                self._fail_tls(link, link.secure)
 
     def lose(self, link: Link, error: OSError) -> None:
         """Give up a link that failed. The lock is held."""
-        secure = link.secure
-        if secure and secure.failure and not link.finished:
-            if secure.speaks_tls:
-                self.room.finish(link, time.monotonic(), f"TLS failed: {secure.failure}")  # the alert is still to go
-            else:
-                self.room.dismiss(link, time.monotonic(), SPEAKS_TLS, "spoke no TLS")
+        if link.secure and link.secure.failure and not link.finished:
+            self._fail_tls(link, link.secure)
         else:
             self.room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))
+
+    def _fail_tls(self, link: Link, secure: "Secure") -> None:
+        """End a link whose TLS cannot go on: an alert is still to be sent, or the truth in plain text."""
+        if secure.speaks_tls:
+            self.room.finish(link, time.monotonic(), f"TLS failed: {secure.failure}")
+        else:
+            self.room.dismiss(link, time.monotonic(), SPEAKS_TLS, "spoke no TLS")
 
     def half_close(self, link: Link) -> None:
         """Close our end of a link that got all that it was owed; when the peer has closed its own, that is all of it.

@@ -67,6 +67,8 @@ class Secure:
         except ssl.SSLError as error:
             self.failure = "speaks no TLS" if isinstance(error, NotTLS) else explain(error)
             raise
+        if self._layer.error:
+            self.failure = explain(self._layer.error)
         if plain or self._layer.ended:
             return plain
         raise BlockingIOError

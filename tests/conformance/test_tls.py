@@ -1,0 +1,211 @@
+"""What is particular to a room that speaks TLS; every other test here runs under TLS as well."""
+
+import contextlib
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatctl import tls
+from chatctl.server import MODES
+from tests.conformance.conftest import Start
+from tests.rooms import PATIENCE, Certificates, Peer, Room, chat, environment, gather
+
+pytestmark = pytest.mark.parametrize("start", [(mode, "tls") for mode in sorted(MODES)], indirect=True, ids="-".join)
+
+SPEAKS_TLS = "! this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
+
+
+def raw(room: Room) -> Peer:
+    """A connection without TLS."""
+    return room.stranger(context=None)
+
+
+def hello(certificates: Certificates) -> bytes:
+    """What a client says first."""
+    layer = tls.Layer(certificates.context(), host="localhost")
+    layer.start()
+    return layer.send(b"")
+
+
+@contextlib.contextmanager
+def s_client(room: Room, *flags: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A member by OpenSSL's own client."""
+    process = subprocess.Popen(
+        ["openssl", "s_client", "-quiet", "-no_ign_eof", "-connect", f"127.0.0.1:{room.port}", *flags],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_client_of_somebody_else(room: Room, certificates: Certificates, version: str) -> None:
+    """OpenSSL's client talks and is heard, under both versions of TLS, and leaves in good order."""
+    member = room.peer()
+    with s_client(room, version, "-CAfile", str(certificates.authority), "-verify_return_error") as openssl:
+        assert openssl.stdin
+        assert openssl.stdout
+        assert openssl.stdout.readline() == b"> Connected to the chat server (2 users online)\n"
+        openssl.stdin.write("안녕\n".encode())
+        openssl.stdin.flush()
+        assert openssl.stdout.readline() == "[You] 안녕\n".encode()
+        name = member.until("안녕")[-1].split("]")[0].removeprefix("[")
+        member.say("hello")
+        assert openssl.stdout.readline() == f"[{member.name}] hello\n".encode()
+        openssl.stdin.close()
+        assert openssl.wait(PATIENCE) == 0
+        openssl.stdin = None
+    assert member.until("left")[-1] == f"< The user {name} left (1 user online)"
+
+
+def test_old_versions_are_refused(room: Room) -> None:
+    """There is no TLS 1.1."""
+    with s_client(room, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as openssl:
+        assert openssl.communicate(timeout=PATIENCE)[0] == b""
+        assert openssl.returncode == 1
+
+
+def test_plain_text_is_answered_in_plain_text(start: Start) -> None:
+    """Who speaks no TLS is told so, and nobody in the room hears of it."""
+    room = start("-v")
+    member = room.peer()
+    plain = raw(room)
+    plain.say("hello?")
+    assert plain.rest() == [SPEAKS_TLS]
+    assert member.fence() == []
+    room.assert_clean()
+    room.stop()
+    assert f"{plain.name} went: spoke no TLS" in room.stderr
+
+
+def test_a_broken_handshake(start: Start) -> None:
+    """What begins like TLS and is not gets an alert, and its reason is in the log."""
+    room = start("-v")
+    member = room.peer()
+    with raw(room) as broken:
+        broken.send(b"\x16\x03\x01\x00\x05hello")
+        alert = broken.sock.recv(100)
+        assert (alert[0], len(alert)) == (0x15, 7)
+        assert broken.sock.recv(1) == b""
+        assert member.fence() == []
+    room.assert_clean()
+    room.stop()
+    assert f"{broken.name} went: TLS failed: " in room.stderr
+
+
+def test_a_broken_record(room: Room) -> None:
+    """Ciphertext that was tampered with ends its sender: what came before was said, the leave is announced."""
+    member, broken = room.peers(2)
+    assert broken.layer
+    broken.sock.sendall(broken.layer.send(b"whole\n") + b"\x17\x03\x03\x00\x20" + b"?" * 32)
+    assert member.until("left")[-2:] == [
+        f"[{broken.name}] whole",
+        f"< The user {broken.name} left (1 user online)",
+    ]
+    assert member.fence() == []
+
+
+def test_no_close_notify_is_a_reset(start: Start) -> None:
+    """An end of the connection that TLS does not vouch for drops the line that had not ended."""
+    room = start("-v")
+    member, cut_off = room.peers(2)
+    cut_off.send("whole\nhal")
+    cut_off.until("whole")
+    cut_off.sock.shutdown(socket.SHUT_WR)
+    assert member.until("left") == [f"[{cut_off.name}] whole", f"< The user {cut_off.name} left (1 user online)"]
+    room.assert_clean()
+    room.stop()
+    assert f"{cut_off.name} went: reset" in room.stderr
+
+
+def test_key_updates(room: Room) -> None:
+    """A member that renews its keys, as TLS 1.3 allows, is still understood."""
+    member = room.peer()
+    with s_client(room, "-tls1_3") as openssl:
+        assert openssl.stdin
+        assert openssl.stdout
+        openssl.stdout.readline()
+        for number in range(5):
+            openssl.stdin.write(b"%d\nK\n" % number)  # without -quiet's -ign_eof, K alone on a line asks for new keys
+            openssl.stdin.flush()
+        for number in range(5):
+            assert member.until(rf"\] {number}$")
+
+
+def test_client_certificates(start: Start, certificates: Certificates) -> None:
+    """With --tls-client-ca only who has a certificate of that authority comes in."""
+    room = start("-v", "--tls-client-ca", str(certificates.authority), identity=True)
+    member = room.peer()
+    without = room.stranger(context=certificates.context())
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+        without.rest()
+    assert member.fence() == []
+    room.assert_clean()
+    room.stop()
+    assert f"{without.name} went: TLS failed: peer did not return a certificate" in room.stderr
+
+
+def test_new_certificates(start: Start, certificates: Certificates, tmp_path: Path) -> None:
+    """SIGHUP loads the certificates anew for those who come; bad ones change nothing, and the log says so."""
+    used = Certificates(tmp_path)
+    room = start(certificates=used)
+    member = room.peer()
+    renewed = Certificates(tmp_path)
+    renewed.server.replace(used.server)
+    room.signal(signal.SIGHUP)
+    member.fence()
+    room.context = renewed.context()
+    newcomer = room.peer()
+    used.server.write_text("nonsense")
+    room.signal(signal.SIGHUP)
+    newcomer.fence()
+    assert room.peer().fence() == []
+    assert "left" not in "".join(member.fence())
+    room.stop()
+    expected = f"keeping the old certificates: cannot use {used.server}: no certificate and key in PEM format"
+    assert expected in room.stderr
+
+
+@pytest.mark.parametrize("members", [40, pytest.param(500, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
+def test_bad_peers_delay_nobody(start: Start, certificates: Certificates, members: int) -> None:
+    """One stops in its handshake, one stops reading, one says nothing, one speaks plain text: nobody else notices."""
+    room = start()
+    talker, *others = room.peers(members)
+    stuck, silent, plain, stalled = raw(room), raw(room), raw(room), room.peer(receive_buffer=2048)
+    stuck.send(hello(certificates)[:200])
+    plain.say("hello?")
+    assert plain.rest() == [SPEAKS_TLS]
+    texts = [f"{number} {'x' * 1000}" for number in range(30)]
+    for text in texts:
+        talker.say(text)
+        talker.until(rf"^\[You\] {text}")
+    talker.say("the end")
+    gather(others, lambda peer: f"[{talker.name}] the end" in peer.lines)
+    for peer in others:
+        assert chat(peer.lines) == [f"[{talker.name}] {text}" for text in (*texts, "the end")]
+        assert not any("left" in line for line in peer.lines)
+    assert talker.fence() == ["[You] the end"]
+    for peer in (stuck, silent, stalled):
+        peer.close()
+
+
+@pytest.mark.full
+def test_a_handshake_has_ten_seconds(room: Room, certificates: Certificates) -> None:
+    """Who does not end its handshake is ended; who has not even begun it is told in plain text."""
+    member = room.peer()
+    stuck, silent = raw(room), raw(room)
+    stuck.send(hello(certificates)[:200])
+    assert silent.rest() == [SPEAKS_TLS]
+    assert stuck.rest() == []
+    assert member.fence() == []
