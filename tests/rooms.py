@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import psutil
 import trustme
@@ -182,13 +182,44 @@ class Certificates:
         return tls.client_context(str(self.authority), str(self.client) if identity else None, None)
 
 
+class Output:
+    """What a process writes into a pipe, read by a thread."""
+
+    def __init__(self, stream: IO[bytes], lines: list[str]) -> None:
+        self.lines = lines
+        self._stream = stream
+        self._came = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            with self._came:
+                self.lines.append(line.decode().rstrip("\n"))
+                self._came.notify()
+
+    def until(self, pattern: str) -> list[str]:
+        """The lines so far, as soon as one matches."""
+        with self._came:
+            shown = self._came.wait_for(lambda: any(re.search(pattern, line) for line in self.lines), PATIENCE)
+            assert shown, self.lines[-20:]
+            return list(self.lines)
+
+    def close(self) -> None:
+        """Read to the end, if it is read at all, and close."""
+        if self._thread.is_alive():
+            self._thread.join()
+        self._stream.close()
+
+
 class Room:
-    """A server process; its console is read by a thread, its diagnostics are kept."""
+    """A server process; its console and its diagnostics are read by threads."""
 
     def __init__(
         self,
         mode: str,
-        directory: Path,
         *flags: str,
         host: str = "127.0.0.1",
         read_console: bool = True,
@@ -203,49 +234,48 @@ class Room:
             command += ["--tls-cert", str(certificates.server)]
         if descriptors:
             command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
-        self._stderr = directory / "stderr"
-        with self._stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=environment(),
-                start_new_session=True,  # no terminal: SIGHUP means to reload
-            )
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            start_new_session=True,  # no terminal: SIGHUP means to reload
+        )
         assert self.process.stdout
+        assert self.process.stderr
         first = self.process.stdout.readline().decode()
+        self._console = Output(self.process.stdout, [first.rstrip("\n")])
+        self._diagnostics = Output(self.process.stderr, [])
+        self._diagnostics.start()
         started = re.fullmatch(r"Chat Server started on port (\d+)\.\n", first)
         assert started, f"{first!r} {self.stderr}"
         self.port = int(started[1])
         self.host = host
         self.password = password
         self.context = certificates.context(identity=identity) if certificates else None
-        self.console: list[str] = [first.rstrip("\n")]
         self.usage = psutil.Process(self.process.pid)
         self._peers: list[Peer] = []
-        self._came = threading.Condition()
-        self._reader = threading.Thread(target=self._read_console, daemon=True)
         self._base = (0, 0)
         if read_console:
-            self._reader.start()
+            self._console.start()
 
-    def _read_console(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            with self._came:
-                self.console.append(line.decode().rstrip("\n"))
-                self._came.notify()
+    @property
+    def console(self) -> list[str]:
+        """What the console has shown so far."""
+        return self._console.lines
 
     @property
     def stderr(self) -> str:
-        return self._stderr.read_text()
+        """What stderr has shown so far; all of it once the server was stopped."""
+        return "".join(f"{line}\n" for line in self._diagnostics.lines)
 
     def console_until(self, pattern: str) -> list[str]:
         """The console's lines so far, as soon as one matches."""
-        with self._came:
-            shown = self._came.wait_for(lambda: any(re.search(pattern, line) for line in self.console), PATIENCE)
-            assert shown, self.console[-20:]
-            return list(self.console)
+        return self._console.until(pattern)
+
+    def stderr_until(self, pattern: str) -> list[str]:
+        """The same of stderr."""
+        return self._diagnostics.until(pattern)
 
     def peer(self, **options: Any) -> Peer:
         """A member that has been welcomed."""
@@ -322,10 +352,8 @@ class Room:
         finally:
             self.process.kill()
             self.process.wait()
-            if self._reader.is_alive():
-                self._reader.join()
-            assert self.process.stdout
-            self.process.stdout.close()
+            self._console.close()
+            self._diagnostics.close()
         assert "Traceback" not in self.stderr
         assert "Exception" not in self.stderr
 

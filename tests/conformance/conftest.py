@@ -1,7 +1,6 @@
 """Every test here runs over every mode in the registry, in plain text and under TLS."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(params=[(mode, tls) for mode in sorted(MODES) for tls in ("plain", "tls")], ids="-".join)
-def start(request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates) -> Iterator[Start]:
+def start(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Start]:
     """Start a server with flags, without a rate if they give none.
 
     At the end it must have nothing left of the test and end in good order.
@@ -27,12 +26,10 @@ def start(request: pytest.FixtureRequest, tmp_path: Path, certificates: Certific
     rooms: list[Room] = []
 
     def start_room(*flags: str, **options: Any) -> Room:
-        directory = tmp_path / str(len(rooms))
-        directory.mkdir()
         mode, tls = request.param
         if tls == "tls":
             options.setdefault("certificates", certificates)
-        room = Room(mode, directory, "--rate", "0", *flags, **options)
+        room = Room(mode, "--rate", "0", *flags, **options)
         rooms.append(room)
         room.note_resources()
         return room

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import time
-from pathlib import Path
 
 import pytest
 
@@ -363,7 +362,7 @@ def test_members_that_linger_are_bounded(start: Start) -> None:
     assert first == ["> Connected to the chat server (1 user online)"] * 17 + ["! server full"] * 3
 
 
-def test_no_thread_to_be_had(tmp_path: Path) -> None:
+def test_no_thread_to_be_had() -> None:
     """When the system gives no more threads, the one too many is told that the room is full, and the others go on."""
     fault = (
         "import _thread, itertools, threading\n"
@@ -375,7 +374,7 @@ def test_no_thread_to_be_had(tmp_path: Path) -> None:
         "_thread.start_new_thread = limited\n"
         "main()"
     )
-    room = Room("threads", tmp_path, program=("-c", fault))
+    room = Room("threads", program=("-c", fault))
     peers = room.peers(3)
     with room.stranger() as fourth:
         assert fourth.rest() == ["! server full"]

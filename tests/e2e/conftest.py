@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pexpect
@@ -81,9 +80,9 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def room(mode: str, tmp_path: Path) -> Iterator[Room]:
+def room(mode: str) -> Iterator[Room]:
     """A server in the background, without a rate."""
-    started = Room(mode, tmp_path, "--rate", "0")
+    started = Room(mode, "--rate", "0")
     yield started
     started.stop()
 

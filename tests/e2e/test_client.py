@@ -73,9 +73,9 @@ def test_a_file_larger_than_the_window(room: Room, tmp_path: Path) -> None:
     assert [int(line.split()[1]) for line in result.stdout.splitlines()[1:]] == list(range(200_000))
 
 
-def test_a_full_room(mode: str, tmp_path: Path) -> None:
+def test_a_full_room(mode: str) -> None:
     """A client that is refused says why, and ends with 1 whatever it had to send."""
-    room = Room(mode, tmp_path, "--max-users", "1")
+    room = Room(mode, "--max-users", "1")
     inside = room.peer()
     for command in ("client", "bot"):
         result = run(command, "127.0.0.1", str(room.port), input="a\nb\n")

@@ -22,6 +22,7 @@ from tests.rooms import PATIENCE, environment
 WELCOME = "> Connected to the chat server (1 user online)"
 ASKED = "! this room needs a password: send it as your first line"
 WRONG = "! wrong password"
+GARBAGE = b"\x17\x03\x03\x00\x20" + b"x" * 32  # what looks like a record
 GIVE = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 
 both = pytest.mark.parametrize("command", ["client", "bot"])
@@ -344,21 +345,23 @@ def test_a_refusal_before_the_handshake(program: Callable[..., Program], command
     assert member.end() == (1, [], f"chatctl {command}: the server refused: server full␛[2J\n")
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @both
-def test_a_refusal_after_the_handshake(
-    program: Callable[..., Program], authority: trustme.CA, trusted: list[str], command: str
+def test_a_refusal(
+    program: Callable[..., Program], authority: trustme.CA, trusted: list[str], command: str, tls: bool
 ) -> None:
-    """The same words under TLS are the same refusal."""
-    member = program(command, *trusted)
-    link = member.secure(authority)
+    """Who is refused sends nothing of what there is to be said: the room may speak TLS to others."""
+    member = program(command, *(trusted if tls else []))
+    link = member.secure(authority) if tls else None
+    member.type("hi")
     member.tell("! server full")
-    member.stdin.close()
-    assert member.hear() == ""
-    link.unwrap()
-    member.hang_up()
-    member.process.wait(PATIENCE)
-    assert member.process.returncode == 1
-    assert member.stdout.read() == b"! server full\n"
+    assert member.stdout.readline() == b"! server full\n"
+    member.said.close()
+    rest = link.unwrap() if link else member.sock  # which is an error if anything but the end comes
+    rest.shutdown(socket.SHUT_WR)
+    assert rest.recv(1) == b""
+    rest.close()
+    assert member.end() == (1, [], f"chatctl {command}: the server refused: server full\n")
 
 
 def test_a_link_that_is_cut(program: Callable[..., Program], authority: trustme.CA, trusted: list[str]) -> None:
@@ -378,22 +381,24 @@ def test_tampering(program: Callable[..., Program], authority: trustme.CA, trust
     link = member.secure(authority)
     member.tell(WELCOME)
     assert member.stdout.readline().decode() == f"{WELCOME}\n"
-    os.write(link.fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    os.write(link.fileno(), GARBAGE)
     with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
         link.recv(1)
     assert member.end() == (1, [], "chatctl client: the connection broke: decryption failed or bad record mac\n")
 
 
 def test_a_server_that_speaks_at_once(program: Callable[..., Program], files: Path, trusted: list[str]) -> None:
-    """What comes in one piece with the end of the handshake is shown like everything else."""
+    """What comes in one piece with the end of the handshake is shown, whatever is wrong with what is behind it."""
     member = program("client", *trusted, host="localhost")
     context = server_context(str(files / "server.pem"), None, None)
     context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the server has the last word of the handshake
     layer = Layer(context, server_side=True)
     while not layer.established:
         layer.receive(member.sock.recv(1 << 20))
-        member.sock.sendall(layer.send(f"{WELCOME}\n".encode() if layer.established else b""))
-    assert member.stdout.readline().decode() == f"{WELCOME}\n"
+        member.sock.sendall(layer.send(f"{WELCOME}\n".encode()) + GARBAGE if layer.established else layer.send(b""))
+    member.hang_up()
+    reason = "the connection broke: decryption failed or bad record mac"
+    assert member.end() == (1, [WELCOME], f"chatctl client: {reason}\n")
 
 
 def test_a_half_close(program: Callable[..., Program], authority: trustme.CA, trusted: list[str]) -> None:
@@ -427,6 +432,17 @@ def test_both_directions_at_once(program: Callable[..., Program], authority: tru
     thread.start()
     assert member.end() == (0, [WELCOME, *[f"[You] {'x' * 100}"] * 20_000], "")
     thread.join()
+
+
+def test_an_interrupt(program: Callable[..., Program], authority: trustme.CA, trusted: list[str]) -> None:
+    """Ctrl-C leaves at once, but in good order: the server is told."""
+    member = program("client", *trusted)
+    member.secure(authority)
+    member.tell(WELCOME)
+    assert member.stdout.readline().decode() == f"{WELCOME}\n"
+    member.process.send_signal(signal.SIGINT)
+    assert member.hear() == ""
+    assert member.end() == (130, [], "")
 
 
 def test_an_interrupt_in_the_handshake(program: Callable[..., Program]) -> None:

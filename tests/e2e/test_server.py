@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -70,16 +69,16 @@ def test_bad_usage(arguments: list[str]) -> None:
     assert run("server", *arguments).returncode == 2
 
 
-def test_more_users_than_descriptors(mode: str, tmp_path: Path) -> None:
+def test_more_users_than_descriptors(mode: str) -> None:
     """--max-users beyond the descriptor limit is granted, with a warning."""
-    room = Room(mode, tmp_path, "--max-users", "500", descriptors=64)
+    room = Room(mode, "--max-users", "500", descriptors=64)
     room.stop()
     assert "500 users need more descriptors than the limit of 64" in room.stderr
 
 
-def test_as_many_users_as_descriptors(mode: str, tmp_path: Path) -> None:
+def test_as_many_users_as_descriptors(mode: str) -> None:
     """By default there are no more users than descriptors for them, and nobody meets the limit."""
-    room = Room(mode, tmp_path, "-v", descriptors=96)
+    room = Room(mode, "-v", descriptors=96)
     peers = [room.stranger() for _ in range(40)]
     first = [peer.line() for peer in peers]
     room.stop()

@@ -255,6 +255,18 @@ def test_tampering(pair: Sides) -> None:
     assert pair.client.pending
 
 
+def test_tampering_behind_data(sides: Callable[..., Sides]) -> None:
+    """An error in one piece with data takes nothing away from the data; it is raised the next time."""
+    pair = sides()
+    pair.shake_hands()
+    good, bad = pair.server.send(HELLO), bytearray(pair.server.send(HELLO))
+    bad[-1] ^= 1
+    assert pair.client.receive(good + bad) == HELLO
+    assert pair.client.error
+    with pytest.raises(ssl.SSLError):
+        pair.client.receive(b"")
+
+
 def test_two_threads(sides: Callable[..., Sides]) -> None:
     """A layer that receives in one thread and sends in another one mixes nothing up."""
     pair = sides()
