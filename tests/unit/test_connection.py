@@ -146,6 +146,15 @@ def test_a_refusal_at_any_stage(lines: list[str]) -> None:
     assert (connection.stage, connection.answer()) == (Stage.WAITING, b"")
 
 
+def test_an_announcement_before_the_welcome() -> None:
+    """Who is let in after all was not refused."""
+    connection = Connection()
+    connection.receive(answer("back in a minute"))
+    assert connection.refusal == "back in a minute"
+    connection.receive(WELCOME)
+    assert (connection.stage, connection.refusal) == (Stage.OPEN, None)
+
+
 def test_the_words_of_the_greeting_inside() -> None:
     """Once inside, the same words ask for nothing: anybody's server may announce them."""
     connection = Connection(b"secret")

@@ -39,7 +39,7 @@ def test_the_first_line_of_a_file(tmp_path: Path, content: bytes, password: byte
         (b"\xff\n", "it is not UTF-8"),
         (b"x" * (MAX_LINE + 1), "it has more than 4096 bytes"),
         (b"\x1b" * (MAX_LINE // 2), "it has more than 4096 bytes"),
-        ("한".encode() * MAX_LINE, "it has more than 4096 bytes"),
+        (b"x" + "한".encode() * MAX_LINE, "it has more than 4096 bytes"),
     ],
 )
 def test_what_no_member_could_send(tmp_path: Path, content: bytes, reason: str) -> None:
