@@ -6,15 +6,15 @@ import pytest
 
 from chatctl import __version__
 from chatctl.server.limits import Limits
-from chatctl.server.room import Room
+from chatctl.server.room import HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
 from chatctl.server.roster import GRACE, LINGER, Member
 
 
 class Guests:
     """A room without sockets."""
 
-    def __init__(self, **options: Any) -> None:
-        self.room: Room[Member] = Room(Limits(rate=0, **options))
+    def __init__(self, *, password: bytes | None = None, **limits: Any) -> None:
+        self.room: Room[Member] = Room(Limits(**({"rate": 0} | limits)), password=password)
 
     def join(self, name: str) -> Member:
         member = Member(self.room.log, name)
@@ -174,3 +174,80 @@ def test_a_flood_of_commands_cuts_its_sender() -> None:
     assert flooder.gone
     assert flooder.reason == "too many commands"
     assert flooder.lag < 128 * 1024
+
+
+def test_a_handshake_has_ten_seconds() -> None:
+    """Who knocks and does not come in is told what the room speaks, and ended; it was never announced."""
+    guests = Guests()
+    member = guests.join("a:1")
+    knocking = Member(guests.room.log, "b:2")
+    guests.room.knock(knocking, 1.0)
+    assert guests.room.deadlines.first == 1.0 + HANDSHAKE
+    guests.room.tick(1.0 + HANDSHAKE)
+    assert drain(knocking) == f"! {SPEAKS_TLS}\n"
+    assert knocking.finished
+    assert guests.room.cut == {"no TLS handshake within 10 s": 1}
+    guests.room.join(knocking, 12.0)  # the handshake was done too late
+    assert drain(member) == ""
+    assert drain(knocking) == ""
+
+
+def test_a_password_has_a_minute() -> None:
+    """Who does not send the password is told and ended, however long its handshake took."""
+    guests = Guests(password=b"key")
+    waiting = Member(guests.room.log, "a:1")
+    guests.room.knock(waiting, 0.0)
+    guests.room.join(waiting, 5.0)
+    guests.room.receive(waiting, b"wrong\n", 20.0)
+    guests.room.tick(5.0 + PASSWORD - 0.1)
+    assert not waiting.finished
+    guests.room.tick(5.0 + PASSWORD)
+    assert drain(waiting).splitlines()[-1] == "! no password within 60 s"
+    assert waiting.finished
+    assert guests.room.cut == {"no password": 1}
+
+
+def test_places_are_counted_by_address() -> None:
+    """Whoever is inside or outside counts for its address, whoever has finished does not."""
+    guests = Guests()
+    first = guests.join("192.0.2.7:1")
+    guests.join("192.0.2.7:2")
+    guests.join("[2001:db8::1]:3")
+    knocking = Member(guests.room.log, "192.0.2.7:4")
+    guests.room.knock(knocking, 0.0)
+    guests.room.finish(first, 0.0, "left")
+    assert guests.room.users_from("192.0.2.7") == 2
+    assert guests.room.users_from("2001:db8::1") == 1
+    guests.room.leave(first, "left")
+    guests.room.leave(knocking, "reset")
+    assert guests.room.users_from("192.0.2.7") == 1
+    assert guests.room.users == 2
+
+
+def test_who_is_heard_of_is_not_idle() -> None:
+    """The idle time begins anew with whatever is sent."""
+    guests = Guests(idle_timeout=10)
+    member = guests.join("a:1")
+    guests.room.receive(member, b"/who\n", 9.0)
+    guests.room.tick(10.0)
+    guests.room.tick(18.9)
+    assert not member.finished
+    guests.room.tick(19.0)
+    assert drain(member).splitlines()[-1] == "! nothing heard of you for 10 s: bye"
+
+
+def test_over_the_rate_one_is_paused() -> None:
+    """What was read is said whole; then the member is not to be read until its debt is paid; it is told once."""
+    guests = Guests(rate=10, burst=5)
+    hasty = guests.join("a:1")
+    said = guests.say(hasty, b"x\n" * 25).splitlines()
+    assert said[:25] == ["[You] x"] * 25
+    assert said[25:] == ["! too fast: you are read at 10 lines a second from now on, nothing is lost"]
+    assert hasty.paused
+    guests.room.tick(1.99)
+    assert hasty.paused
+    guests.room.tick(2.0)
+    assert not hasty.paused
+    guests.room.receive(hasty, b"y\n" * 5, 2.0)
+    assert hasty.paused
+    assert drain(hasty) == "[You] y\n" * 5

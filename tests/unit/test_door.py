@@ -1,0 +1,56 @@
+"""Who is let in by its address, and by how many there are."""
+
+import pytest
+
+from chatctl.server.door import DENIED, FULL, TOO_MANY, Door, network
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "host", "denied"),
+    [
+        ([], [], "192.0.2.7", False),
+        ([], ["192.0.2.0/24"], "192.0.2.7", True),
+        ([], ["192.0.2.0/24"], "192.0.3.7", False),
+        ([], ["192.0.2.7"], "192.0.2.7", True),
+        (["192.0.2.0/24"], [], "192.0.2.7", False),
+        (["192.0.2.0/24"], [], "198.51.100.1", True),
+        (["192.0.2.0/24"], [], "2001:db8::1", True),
+        (["192.0.2.0/24", "2001:db8::/32"], [], "2001:db8::1", False),
+        (["192.0.2.0/24"], ["192.0.2.7"], "192.0.2.7", True),
+        (["192.0.2.0/24"], ["192.0.2.7"], "192.0.2.8", False),
+        (["::ffff:192.0.2.0/120"], [], "192.0.2.7", False),
+        ([], ["fe80::/10"], "fe80::1%eth0", True),
+        ([], ["192.0.2.0/24"], "", True),
+    ],
+)
+def test_networks(allow: list[str], deny: list[str], host: str, denied: bool) -> None:
+    """Deny wins; with any allow all else is refused; who has no address is refused where addresses matter."""
+    door = Door(10, allow=map(network, allow), deny=map(network, deny))
+    assert door.refusal(host, 0, 0) == (DENIED if denied else None)
+
+
+@pytest.mark.parametrize(("users", "from_there", "why"), [(9, 1, None), (10, 0, FULL), (10, 2, FULL), (9, 2, TOO_MANY)])
+def test_places(users: int, from_there: int, why: str | None) -> None:
+    """There are places in all, and for each address."""
+    assert Door(10, 2).refusal("192.0.2.7", users, from_there) == why
+
+
+def test_no_limit_for_an_address() -> None:
+    """0 is off."""
+    assert Door(1000, 0).refusal("192.0.2.7", 999, 999) is None
+
+
+def test_ban() -> None:
+    """A ban holds from then on, whatever is allowed."""
+    door = Door(10, allow=[network("192.0.2.0/24")])
+    assert not door.denies("192.0.2.7")
+    door.ban(network("192.0.2.7"))
+    assert door.denies("192.0.2.7")
+    assert not door.denies("192.0.2.8")
+
+
+@pytest.mark.parametrize("text", ["", "here", "192.0.2.7/24", "192.0.2.0/33", "1.2.3", "::1/129"])
+def test_no_network(text: str) -> None:
+    """What is no network in CIDR notation is a ValueError."""
+    with pytest.raises(ValueError, match=r".+"):
+        network(text)
