@@ -103,7 +103,7 @@ class Layer:
             self._incoming.write(data)
             if not self.established:
                 self._shake_hands()
-            plain = []
+            plain: list[bytes] = []
             while self.established and not self.ended and self._incoming.pending:
                 try:
                     piece = self._tls.read(RECORD)

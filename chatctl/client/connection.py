@@ -41,7 +41,7 @@ _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWO
 class Stage(enum.Enum):
     """How far a newcomer has come."""
 
-    WAITING = "the server has not spoken"
+    WAITING = "the server has not spoken, or refuses"
     ASKED = "the room waits for its password"
     ANSWERED = "the room has been sent one"
     REJECTED = "the room has another one"
@@ -119,6 +119,7 @@ class Connection:
             self._echoed(event.text.encode())
         elif event.kind is Kind.CONNECTED:
             self._entered = True
+            self.refusal = None
         if not self._entered and event.kind is Kind.ANSWER:
             self._answered(event.text)
         else:
@@ -133,8 +134,7 @@ class Connection:
             self.stage = Stage.REJECTED
         else:
             self.refusal = text
-            if self.stage is Stage.WAITING:
-                self.stage = Stage.OPEN
+            self.stage = Stage.WAITING
 
     def _echoed(self, line: bytes) -> None:
         """Strike off the line that was echoed; those sent before it were refused by the server."""

@@ -46,7 +46,12 @@ class SecureSocket:
         self.close()
 
     def close(self) -> None:
-        """Close the socket, without a word to the server."""
+        """Close the socket; the server is told if that can be done at once."""
+        if self._sending.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                self._layer.close()
+                self._sock.send(self._layer.send(b""), socket.MSG_DONTWAIT)
+            self._sending.release()
         self._sock.close()
 
     def settimeout(self, seconds: float | None) -> None:
@@ -62,8 +67,8 @@ class SecureSocket:
         """
         plain, self._plain = self._plain, b""
         while not plain and not self._layer.ended:
-            data = self._sock.recv(size)
-            if not data:
+            data = b"" if self._layer.error else self._sock.recv(size)
+            if not data and not self._layer.error:
                 raise ConnectionResetError(errno.ECONNRESET, _NO_NOTICE)
             try:
                 plain = self._layer.receive(data)

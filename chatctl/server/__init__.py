@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from chatctl.errors import ListenError
+from chatctl.errors import ListenError, ResourceError
 
 if TYPE_CHECKING:
     from chatctl.server.limits import Limits
@@ -57,6 +57,7 @@ def serve(
     from chatctl.server import console, listener, operation, systemd
     from chatctl.server.base import Link
     from chatctl.server.room import Room
+    from chatctl.wire import LineDecoder
 
     with contextlib.ExitStack() as stack:
         diagnostics = console.Diagnostics(_STDERR)
@@ -70,11 +71,15 @@ def serve(
         limits = limits.within_descriptors()
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
         context = certificates()
-        key = password.read(password_file) if password_file else None
+        key = None if password_file is None else password.read(password_file)
+        if key is not None and LineDecoder(limits.max_line, guard=True).feed(key + b"\n") != [key]:
+            raise ResourceError(
+                f"cannot use the password in {password_file}: no member could send it as its first line"
+            )
         room: Room[Link] = Room(limits, password=key)
         lock = threading.Lock()
         outlets = [console.Outlet(room.log, lock, _STDOUT)]
-        if transcript:
+        if transcript is not None:
             from chatctl.server.transcript import Transcript
 
             outlets.append(Transcript(room.log, lock, transcript))

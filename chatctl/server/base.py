@@ -219,15 +219,12 @@ class Server(abc.ABC):
             if not data or (link.secure and link.secure.ended):
                 link.eof = True
                 self.room.receive(link, b"", now)
-            elif link.secure and link.secure.failure:
-                self._fail_tls(link, link.secure)
+        if link.secure and link.secure.failure and not link.finished:
+            self._fail_tls(link, link.secure)
 
     def lose(self, link: Link, error: OSError) -> None:
         """Give up a link that failed. The lock is held."""
-        if link.secure and link.secure.failure and not link.finished:
-            self._fail_tls(link, link.secure)
-        else:
-            self.room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))
+        self.room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))
 
     def _fail_tls(self, link: Link, secure: "Secure") -> None:
         """End a link whose TLS cannot go on: an alert is still to be sent, or the truth in plain text."""

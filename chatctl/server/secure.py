@@ -4,7 +4,7 @@ import errno
 import socket
 import ssl
 
-from chatctl.tls import RECORD, Layer, NotTLS, explain
+from chatctl.tls import RECORD, Layer, explain
 
 
 class Secure:
@@ -51,9 +51,9 @@ class Secure:
         """Read plain text; look at `pending` afterwards, even when it raises.
 
         Raises:
-            BlockingIOError: what came was the handshake, or not all of a record. Also without MSG_DONTWAIT.
+            BlockingIOError: what came was the handshake, not all of a record, or a ``failure``. Also without
+                MSG_DONTWAIT.
             ConnectionResetError: the peer has gone without closing its side.
-            ssl.SSLError: TLS cannot go on, see ``failure``.
         """
         if self._layer.ended:
             return b""
@@ -65,8 +65,8 @@ class Secure:
         try:
             plain = self._layer.receive(data)
         except ssl.SSLError as error:
-            self.failure = "speaks no TLS" if isinstance(error, NotTLS) else explain(error)
-            raise
+            self.failure = explain(error)
+            raise BlockingIOError from error
         if self._layer.error:
             self.failure = explain(self._layer.error)
         if plain or self._layer.ended:

@@ -149,9 +149,7 @@ def test_a_refusal_at_any_stage(lines: list[str]) -> None:
 def test_an_announcement_before_the_welcome() -> None:
     """Who is let in after all was not refused."""
     connection = Connection()
-    connection.receive(answer("back in a minute"))
-    assert connection.refusal == "back in a minute"
-    connection.receive(WELCOME)
+    connection.receive(answer("back in a minute") + WELCOME)
     assert (connection.stage, connection.refusal) == (Stage.OPEN, None)
 
 
