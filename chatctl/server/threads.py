@@ -82,6 +82,8 @@ class ThreadsServer(Server):
             with self.lock:
                 while self._flushing and self.room.backlog > _BACKLOG:
                     self._caught_up.wait()
+                if data == b"" and not link.secure and not link.finished and _was_reset(link.sock):
+                    failure = ConnectionResetError()
                 if failure:
                     self.lose(link, failure)
                 else:
@@ -245,3 +247,12 @@ class ThreadsServer(Server):
     def _close_parted(self) -> None:
         while self._parted:
             self.close(self._parted.pop())
+
+
+def _was_reset(sock: socket.socket) -> bool:
+    """Whether a connection that reads as ended was reset: the error may have gone to the thread that sends to it."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return True
+    return False

@@ -172,6 +172,21 @@ def test_cut_line_is_dropped_on_reset(room: Room) -> None:
     assert lines[-2:] == [f"[{leaver.name}] whole", f"< The user {leaver.name} left (1 user online)"]
 
 
+def test_cut_lines_are_dropped_while_others_talk(room: Room) -> None:
+    """The same when it is the sending side that meets the reset first."""
+    talker, listener = room.peers(2)
+    for number in range(150):
+        leavers = [room.peer() for _ in range(4)]
+        for leaver in leavers:
+            leaver.send(b"hal")
+        talker.say(*["x"] * 50)
+        for leaver in leavers:
+            leaver.reset()
+        talker.say(*["x"] * 50, f"round {number}")
+        talker.until(rf"^\[You\] round {number}$")
+    assert not any(line.endswith("] hal") for line in listener.until(r"\] round 149$"))
+
+
 def test_nothing_accepted_is_lost_at_shutdown(room: Room) -> None:
     """Whatever the sender saw accepted when the server was stopped, everybody who stayed has got."""
     talker, *others = room.peers(4)
