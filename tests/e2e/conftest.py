@@ -1,14 +1,17 @@
 """Programs under test: on a terminal by pexpect, in pipes by subprocess."""
 
 import io
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import pexpect
 import pyte
 import pytest
+import trustme
 
 from chatctl.server import MODES
 from tests.rooms import PATIENCE, Room, environment
@@ -57,6 +60,84 @@ class Window:
         assert not any("Traceback" in line for line in self.lines), self.lines
         assert self.process.exitstatus is not None, f"killed by signal {self.process.signalstatus}"
         return int(self.process.exitstatus)
+
+
+class Program:
+    """A client or a bot, connected to a server that the test plays."""
+
+    def __init__(self, listening: socket.socket, command: str, *arguments: str, host: str = "127.0.0.1", **more: str):
+        port = listening.getsockname()[1]
+        self.process = subprocess.Popen(
+            [*COMMAND, command, host, str(port), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(**more),
+        )
+        assert self.process.stdin
+        assert self.process.stdout
+        self.stdin: IO[bytes] = self.process.stdin
+        self.stdout: IO[bytes] = self.process.stdout
+        self.sock, _ = listening.accept()
+        self.sock.settimeout(PATIENCE)
+        self.said = self.sock.makefile("rb")
+
+    def secure(self, authority: trustme.CA, *identities: str, **options: Any) -> ssl.SSLSocket:
+        """Do the server's side of the handshake with a certificate for some names."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*(identities or ("127.0.0.1",)), **options).configure_cert(context)
+        self.said.close()
+        self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
+        self.said = self.sock.makefile("rb")
+        return self.sock
+
+    def tell(self, *lines: str) -> None:
+        """Send lines as the server."""
+        self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
+
+    def hear(self) -> str:
+        """The next line that the program has sent, or "" when there is none."""
+        return self.said.readline().decode().rstrip("\n")
+
+    def hang_up(self) -> None:
+        """Close the connection, under TLS without a close_notify."""
+        self.said.close()
+        self.sock.close()
+
+    def type(self, *lines: str) -> None:
+        """Give lines to its stdin."""
+        self.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        self.stdin.flush()
+
+    def end(self) -> tuple[int, list[str], str]:
+        """Its exit status, the rest of its lines, and its stderr, with stdin at its end and the connection closed."""
+        output, errors = self.process.communicate(timeout=PATIENCE)
+        assert b"Traceback" not in errors
+        return self.process.returncode, output.decode().splitlines(), errors.decode()
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    """A socket that a program can connect to."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+@pytest.fixture
+def program(listening: socket.socket) -> Iterator[Callable[..., Program]]:
+    """Start a program that connects to the test."""
+    started: list[Program] = []
+
+    def start(*arguments: str, **options: str) -> Program:
+        started.append(Program(listening, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        with each.process:
+            each.hang_up()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-"""The client and the bot under TLS and with passwords, against peers that are not ours: OpenSSL's, Python's, none."""
+"""The client and the bot under TLS, against peers that are not ours: OpenSSL's, Python's, none."""
 
 import datetime
 import os
-import select
 import signal
 import socket
 import ssl
@@ -10,20 +9,18 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import trustme
 
 from chatctl.tls import Layer, server_context
-from tests.e2e.conftest import COMMAND, Window, run
+from tests.e2e.conftest import COMMAND, Program, run
 from tests.rooms import PATIENCE, environment
 
 WELCOME = "> Connected to the chat server (1 user online)"
 ASKED = "! this room needs a password: send it as your first line"
-WRONG = "! wrong password"
 GARBAGE = b"\x17\x03\x03\x00\x20" + b"x" * 32  # what looks like a record
-GIVE = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 
 both = pytest.mark.parametrize("command", ["client", "bot"])
 
@@ -103,84 +100,6 @@ def s_server(files: Path) -> Iterator[Callable[..., OpenSSL]]:
         server.process.kill()
         with server.process:
             pass
-
-
-class Program:
-    """A client or a bot, connected to a server that the test plays."""
-
-    def __init__(self, listening: socket.socket, command: str, *arguments: str, host: str = "127.0.0.1", **more: str):
-        port = listening.getsockname()[1]
-        self.process = subprocess.Popen(
-            [*COMMAND, command, host, str(port), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(**more),
-        )
-        assert self.process.stdin
-        assert self.process.stdout
-        self.stdin: IO[bytes] = self.process.stdin
-        self.stdout: IO[bytes] = self.process.stdout
-        self.sock, _ = listening.accept()
-        self.sock.settimeout(PATIENCE)
-        self.said = self.sock.makefile("rb")
-
-    def secure(self, authority: trustme.CA, *identities: str, **options: Any) -> ssl.SSLSocket:
-        """Do the server's side of the handshake with a certificate for some names."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(*(identities or ("127.0.0.1",)), **options).configure_cert(context)
-        self.said.close()
-        self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
-        self.said = self.sock.makefile("rb")
-        return self.sock
-
-    def tell(self, *lines: str) -> None:
-        """Send lines as the server."""
-        self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
-
-    def hear(self) -> str:
-        """The next line that the program has sent, or "" when there is none."""
-        return self.said.readline().decode().rstrip("\n")
-
-    def hang_up(self) -> None:
-        """Close the connection, under TLS without a close_notify."""
-        self.said.close()
-        self.sock.close()
-
-    def type(self, *lines: str) -> None:
-        """Give lines to its stdin."""
-        self.stdin.write("".join(f"{line}\n" for line in lines).encode())
-        self.stdin.flush()
-
-    def end(self) -> tuple[int, list[str], str]:
-        """Its exit status, the rest of its lines, and its stderr, with stdin at its end and the connection closed."""
-        output, errors = self.process.communicate(timeout=PATIENCE)
-        assert b"Traceback" not in errors
-        return self.process.returncode, output.decode().splitlines(), errors.decode()
-
-
-@pytest.fixture
-def listening() -> Iterator[socket.socket]:
-    """A socket that a program can connect to."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        sock.settimeout(PATIENCE)
-        yield sock
-
-
-@pytest.fixture
-def program(listening: socket.socket) -> Iterator[Callable[..., Program]]:
-    """Start a program that connects to the test."""
-    started: list[Program] = []
-
-    def start(*arguments: str, **options: str) -> Program:
-        started.append(Program(listening, *arguments, **options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.process.kill()
-        with each.process:
-            each.hang_up()
 
 
 @both
@@ -477,141 +396,3 @@ def test_options_without_a_value(command: str, option: str) -> None:
     result = run(command, "127.0.0.1", "9", option, "")
     assert result.returncode == 1
     assert result.stderr.startswith(f"chatctl {command}: cannot read ")
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> list[str]:
-    """The option of who has the password in a file."""
-    path = tmp_path / "secret"
-    path.write_text("비밀\r\nnot this\n")
-    return ["--password-file", str(path)]
-
-
-@both
-def test_nothing_before_the_first_line(program: Callable[..., Program], secret: list[str], command: str) -> None:
-    """A program with input and a password sends nothing while the server has not finished its first line.
-
-    That it is at work is sure when it has taken more than the buffers between it and the server hold.
-    """
-    member = program(command, *secret)
-    member.type("hi")
-    member.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    member.sock.sendall(b"x" * 1_000_000)
-    assert select.select([member.sock], [], [], 0) == ([], [], [])
-    member.sock.sendall(b"\n")
-    assert member.stdout.readline() == b"x" * 1_000_000 + b"\n"
-    assert member.hear() == "hi"
-
-
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@both
-def test_a_password(
-    program: Callable[..., Program],
-    authority: trustme.CA,
-    trusted: list[str],
-    secret: list[str],
-    command: str,
-    tls: bool,
-) -> None:
-    """The password goes first, then what is to be said; it is not shown, and no echo of it is due."""
-    member = program(command, *secret, *(trusted if tls else []))
-    link = member.secure(authority) if tls else None
-    member.type("hi")
-    member.stdin.close()
-    member.tell(ASKED)
-    assert member.hear() == "비밀"
-    member.tell(WELCOME)
-    assert member.hear() == "hi"
-    member.tell("[You] hi")
-    assert member.hear() == ""
-    if link:
-        link.unwrap()
-    member.hang_up()
-    assert member.process.wait(PATIENCE) == 0
-    assert member.stdout.read().decode().splitlines() == [ASKED, WELCOME, "[You] hi"]
-    assert member.process.stderr
-    assert member.process.stderr.read() == b""
-
-
-def test_a_password_in_the_environment(program: Callable[..., Program]) -> None:
-    """CHATCTL_PASSWORD does when there is no file."""
-    member = program("bot", CHATCTL_PASSWORD="from the environment")
-    member.tell(ASKED)
-    assert member.hear() == "from the environment"
-
-
-def test_the_file_wins(program: Callable[..., Program], secret: list[str]) -> None:
-    """What the command line says goes before the environment."""
-    member = program("bot", *secret, CHATCTL_PASSWORD="from the environment")
-    member.tell(ASKED)
-    assert member.hear() == "비밀"
-
-
-def test_a_password_that_is_not_needed(program: Callable[..., Program], secret: list[str]) -> None:
-    """A room without a password is not told anybody's."""
-    member = program("client", *secret)
-    member.type("hi")
-    member.tell(WELCOME)
-    assert member.hear() == "hi"
-
-
-@both
-def test_a_wrong_password(program: Callable[..., Program], secret: list[str], command: str) -> None:
-    """It is tried once; the status is 4, and nothing of the input is sent."""
-    member = program(command, *secret)
-    member.type("hi")
-    member.tell(ASKED)
-    assert member.hear() == "비밀"
-    member.tell(WRONG)
-    assert member.hear() == ""
-    assert member.end() == (4, [ASKED, WRONG], f"chatctl {command}: the room has another password: {GIVE}\n")
-
-
-@both
-def test_no_password(program: Callable[..., Program], command: str) -> None:
-    """Without a password, and without a terminal to ask at, the status is 4."""
-    member = program(command)
-    member.type("hi")
-    member.tell(ASKED)
-    assert member.hear() == ""
-    assert member.end() == (4, [ASKED], f"chatctl {command}: the room needs a password: {GIVE}\n")
-
-
-@pytest.fixture
-def asked(window: Callable[..., Window], listening: socket.socket) -> Iterator[tuple[Window, socket.socket]]:
-    """A client on a terminal that asks for the password, and the server's end of its connection."""
-    client = window("client", "127.0.0.1", str(listening.getsockname()[1]), echo=True)
-    peer, _ = listening.accept()
-    with peer:
-        peer.settimeout(PATIENCE)
-        peer.sendall(f"{ASKED}\n".encode())
-        client.process.expect_exact("Password: ")
-        yield client, peer
-
-
-def test_a_password_at_the_terminal(asked: tuple[Window, socket.socket]) -> None:
-    """It is typed unseen; after that what is typed is said, and seen."""
-    client, peer = asked
-    said = peer.makefile("rb")
-    client.type("비밀")
-    assert said.readline().decode() == "비밀\n"
-    peer.sendall(f"{WELCOME}\n".encode())
-    client.until(WELCOME)
-    client.type("hi")
-    assert said.readline() == b"hi\n"
-    peer.sendall(b"[You] hi\n")
-    client.until("[You] hi")
-    assert client.screen() == [ASKED, "Password:", WELCOME, "hi", "[You] hi"]
-
-
-@pytest.mark.parametrize(
-    ("key", "status", "reason"),
-    [("sendintr", 130, ""), ("sendeof", 4, f"chatctl client: the room needs a password: {GIVE}")],
-)
-def test_keys_at_the_question(asked: tuple[Window, socket.socket], key: str, status: int, reason: str) -> None:
-    """Ctrl-C there ends with 130, Ctrl-D is no password."""
-    client, peer = asked
-    getattr(client.process, key)()
-    assert client.end() == status
-    assert peer.recv(1) == b""
-    assert [line for line in client.lines if line] == ([reason] if reason else [])
