@@ -31,12 +31,12 @@ class _Group(click.Group):
 
 
 class _Number(click.FloatRange):
-    """A number, which NaN is not."""
+    """A number, which NaN is not, and a finite one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 

@@ -13,12 +13,19 @@ TLS 1.2 (RFC 5246) or later, without renegotiation.
 import contextlib
 import ssl
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from chatctl.errors import ResourceError
 
 RECORD = 16384
 """Bytes of plain text that fit in one record (RFC 8446, section 5.1)."""
+
+_HEADER = 5  # bytes of a record before its content: a type, a version, the length of the content (section 5.1)
+
+_MAX_EMPTY = 256
+"""Records without plain text that a peer may send after the handshake. They are key updates, most of all, each of which
+costs more than a hundred times its bytes, and an answer; a peer that means well sends one in millions of records."""
 
 _RECORDS = range(0x14, 0x18)  # the first byte of whatever TLS sends: the type of a record (RFC 8446, section 5.1)
 
@@ -50,7 +57,7 @@ class NotTLS(ssl.SSLError):
     """The peer's first bytes are no TLS; ``data`` is what they are."""
 
     def __init__(self, data: bytes) -> None:
-        super().__init__("the other side speaks no TLS")
+        super().__init__("speaks no TLS")
         self.data = data
 
 
@@ -67,12 +74,26 @@ class Layer:
         host: the client's side: the name or the address that the server's certificate must be for.
     """
 
-    __slots__ = ("_incoming", "_lock", "_outgoing", "_tls", "begun", "closed", "ended", "error", "established")
+    __slots__ = (
+        "_empty",
+        "_incoming",
+        "_lock",
+        "_outgoing",
+        "_partial",
+        "_tls",
+        "begun",
+        "closed",
+        "ended",
+        "error",
+        "established",
+    )
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool = False, host: str | None = None) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, host)
         self._lock = threading.Lock()
+        self._partial = b""  # a record that has not ended
+        self._empty = 0  # records without plain text
         self.closed = False
         self.begun = False
         self.established = False
@@ -100,24 +121,18 @@ class Layer:
                 if data[0] not in _RECORDS:
                     raise NotTLS(data)
                 self.begun = True
-            self._incoming.write(data)
-            if not self.established:
-                self._shake_hands()
             plain: list[bytes] = []
-            while self.established and not self.ended and self._incoming.pending:
-                try:
-                    piece = self._tls.read(RECORD)
-                except ssl.SSLWantReadError:
-                    break
-                except ssl.SSLZeroReturnError:
-                    piece = b""
-                except ssl.SSLError as error:
-                    if not plain:
-                        raise
-                    self.error = error
-                    break
-                plain.append(piece)
-                self.ended = not piece
+            try:
+                for record in self._split(data):
+                    self._incoming.write(record)
+                    if self.established:
+                        plain += self._read()
+                    else:
+                        self._shake_hands()
+            except ssl.SSLError as error:
+                if not plain:
+                    raise
+                self.error = error
             return b"".join(plain)
 
     def send(self, data: bytes | memoryview) -> bytes:
@@ -139,6 +154,32 @@ class Layer:
     def pending(self) -> bool:
         """Whether TLS itself has something to send: ``send(b"")`` returns it."""
         return self._outgoing.pending > 0
+
+    def _split(self, data: bytes) -> Iterator[bytes]:
+        """The records that some bytes complete; what is left is kept."""
+        data = self._partial + data
+        begin = 0
+        while (content := begin + _HEADER) <= len(data):
+            end = content + int.from_bytes(data[content - 2 : content], "big")
+            if end > len(data):
+                break
+            yield data[begin:end]
+            begin = end
+        self._partial = data[begin:]
+
+    def _read(self) -> list[bytes]:
+        """The plain text of the record that came last."""
+        try:
+            if not self.ended and (plain := self._tls.read(RECORD)):
+                return [plain]
+            self.ended = True
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLWantReadError:
+            self._empty += 1
+            if self._empty > _MAX_EMPTY:
+                raise ssl.SSLError("too many records without data") from None
+        return []
 
     def _shake_hands(self) -> None:
         with contextlib.suppress(ssl.SSLWantReadError):
@@ -192,11 +233,9 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
 
 def explain(error: ssl.SSLError) -> str:
     """What went wrong, in words for the user."""
-    if isinstance(error, NotTLS):
-        return str(error.args[0])
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFICATION.get(error.verify_code, f"its certificate is not accepted: {error.verify_message}")
-    reason = error.reason or "it failed"
+    reason: str = getattr(error, "reason", None) or str(error.args[0])
     return _REASONS.get(reason, reason.lower().replace("_", " "))
 
 
@@ -212,9 +251,13 @@ def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None
     try:
         context.load_cert_chain(certificate, key, no_passphrase)
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
             raise ResourceError(f"cannot use {files}: the key is another certificate's") from error
-        raise ResourceError(f"cannot use {files}: no certificate and key in PEM format are in there") from error
+        if error.reason in (None, "NO_START_LINE", "PEM_LIB"):
+            raise ResourceError(f"cannot use {files}: no certificate and key in PEM format are in there") from error
+        raise ResourceError(f"cannot use {files}: {explain(error)}") from error
+    except OSError as error:
+        raise ResourceError(f"cannot read {files}: {error.strerror}") from error
 
 
 def _load_authorities(context: ssl.SSLContext, path: str) -> None:
@@ -223,6 +266,8 @@ def _load_authorities(context: ssl.SSLContext, path: str) -> None:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
         raise ResourceError(f"cannot use {path}: no certificates in PEM format are in there") from error
+    except OSError as error:
+        raise ResourceError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _check_readable(path: str) -> None:

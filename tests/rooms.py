@@ -323,7 +323,7 @@ class Room:
             peer.close()
         deadline = time.monotonic() + PATIENCE
         descriptors, threads = self._base
-        while (visitor := self.stranger()).line().startswith("! server full"):
+        while (visitor := self.stranger()).line().startswith(("! server full", "! too many")):
             assert time.monotonic() < deadline, "still full"
             visitor.close()
         with visitor:

@@ -258,7 +258,7 @@ def _trouble(connection: Connection, error: OSError | None = None) -> str:
     if connection.refusal:
         return f"the server refused: {connection.refusal}"
     if isinstance(error, TimeoutError) and connection.stage is not Stage.OPEN:
-        return f"the server has said nothing for {_SILENCE:.0f} s: is it a chat server? does it want --tls?"
+        return f"the server has said nothing for {_SILENCE:.0f} s: is it a chat server? with or without --tls?"
     if error:
         return f"the connection broke: {error.strerror}"
     return "" if connection.leaving else "the server went away"

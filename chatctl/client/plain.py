@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from chatctl.client.connection import Connection, connect, converse, lines_of
@@ -38,8 +39,12 @@ def _ask() -> bytes | None:
         return None
     from getpass import getpass
 
+    stop = signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z and fg would have it typed for all to see
     try:
         typed = getpass("Password: ").encode()
     except (EOFError, UnicodeError):
+        os.write(2, b"\n")
         return None
+    finally:
+        signal.signal(signal.SIGTSTP, stop)
     return check(typed, "what was typed") if typed else None

@@ -1,6 +1,7 @@
 """The room on a socket. A mode is a word in `MODES` and a class with two methods."""
 
 import contextlib
+import functools
 import importlib
 import logging
 import threading
@@ -55,7 +56,7 @@ def serve(
     """
     from chatctl import password
     from chatctl.server import console, listener, operation, systemd
-    from chatctl.server.base import Link
+    from chatctl.server.link import Link
     from chatctl.server.room import Room
     from chatctl.wire import LineDecoder
 
@@ -70,7 +71,7 @@ def serve(
         logging.logThreads = False  # else logging keeps an entry for each reader thread for good
         limits = limits.within_descriptors()
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
-        context = certificates()
+        secure = certificates()
         key = None if password_file is None else password.read(password_file)
         if key is not None and LineDecoder(limits.max_line, guard=True).feed(key + b"\n") != [key]:
             raise ResourceError(
@@ -87,10 +88,12 @@ def serve(
         if sockets and host is not None:
             raise ListenError("systemd has handed down the sockets to listen on: leave out IP and PORT")
         if not sockets:
-            sockets = listener.bind(host or "", port or 0)
+            if host is None or port is None:
+                raise ListenError("systemd has handed down no socket to this process: give IP and PORT")
+            sockets = listener.bind(host, port)
         module, name = MODES[mode].split(":")
         backend = getattr(importlib.import_module(module), name)
-        server = backend(room, lock, sockets, tls=context, outlets=outlets)
+        server = backend(room, lock, sockets, secure=secure, outlets=outlets)
         operator = operation.Operator(server, certificates, diagnostics.say)
         if metrics:
             from chatctl.server import metrics as scraped
@@ -99,5 +102,5 @@ def serve(
             stack.callback(served.close)
             logging.getLogger("chatctl.server").info("metrics on port %d", served.port)
         operator.attend(_STDIN, _STDOUT)
-        systemd.notify("READY=1")
+        server.call(functools.partial(systemd.notify, "READY=1"))  # once signals are caught
         server.run(operator.signals)

@@ -3,7 +3,8 @@
 The main thread runs the loop. In select mode it serves the members as well; in threads mode it lets newcomers in and
 watches the deadlines. One lock guards the room; whoever holds it does nothing that blocks.
 
-A signal handler only wakes the loop, through the socket pair that `signal.set_wakeup_fd` writes the signal's number to.
+A signal handler only notes the signal; `signal.set_wakeup_fd` has it wake the loop, through a socket pair. It does so
+little because the next signal interrupts it: a storm of them must not nest.
 """
 
 import abc
@@ -13,8 +14,6 @@ import math
 import selectors
 import signal
 import socket
-import struct
-import sys
 import threading
 import time
 from collections import deque
@@ -22,71 +21,22 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from chatctl import wire
-from chatctl.server.broadcast import Log
 from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
 from chatctl.server.door import FULL, Door
+from chatctl.server.link import Link
 from chatctl.server.listener import Listener
 from chatctl.server.room import SPEAKS_TLS, Room
-from chatctl.server.roster import FELL_BEHIND, GRACE, Member
+from chatctl.server.roster import FELL_BEHIND, GRACE
 
 if TYPE_CHECKING:
-    import ssl
-
     from chatctl.server.secure import Secure
 
 _PARTING = 16  # links beyond the limit of users: of members that have left and not closed their end yet
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, no time: close() resets and the kernel frees what was not sent
-
-_LEFTOVERS = 64  # reads, of 64 KiB, of what a peer that does not close had still sent
-
-# A dead peer is found out within two minutes: an idle one by keepalive probes, one that is owed something by how long
-# what was sent may stay unacknowledged. On Linux that second limit ends the probes as well, so they agree (tcp(7)).
-_PATIENCE = 120  # seconds
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 0x10), _PATIENCE // 2),  # macOS: TCP_KEEPALIVE, 0x10
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PATIENCE // 8),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-]
-if sys.platform == "linux":
-    _KEEPALIVE.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _PATIENCE * 1000))
-elif sys.platform == "darwin":
-    _KEEPALIVE.append((socket.IPPROTO_TCP, 0x80, _PATIENCE))  # TCP_RXT_CONNDROPTIME (netinet/tcp.h)
+_LONGEST = 3600.0  # seconds of a wait: epoll_wait(2) knows no more than 24 days
 
 log = logging.getLogger("chatctl.server")
-
-
-class Link(Member):
-    """A member with a socket.
-
-    The socket is a blocking one without a timeout in both modes: what must not wait says MSG_DONTWAIT. Bytes are
-    received and sent through ``channel``: that is the socket, or ``secure``, the same under TLS.
-
-    ``eof``: the peer has closed its end, nothing more will be read. ``shut``: we have closed ours, nothing more
-    will be sent. ``watched``: what the selector watches it for.
-    """
-
-    __slots__ = ("channel", "eof", "secure", "shut", "sock", "watched")
-
-    def __init__(self, log: Log, name: str, sock: socket.socket, secure: "Secure | None") -> None:
-        super().__init__(log, name)
-        self.sock = sock
-        self.secure = secure
-        self.channel: socket.socket | Secure = secure or sock
-        self.eof = False
-        self.shut = False
-        self.watched = 0
-
-    def last_words(self) -> bool:
-        """Whether TLS itself has something to send, when all else is sent: of a finished link, that this is the end."""
-        if self.secure is None:
-            return False
-        if self.finished:
-            self.secure.close()
-        return self.secure.pending
 
 
 class Server(abc.ABC):
@@ -96,7 +46,7 @@ class Server(abc.ABC):
         room: whom the links join.
         lock: guards the room.
         sockets: what `listener.bind` gave.
-        tls: what the TLS of those who come is made from; None: they speak plain text. It may be replaced.
+        secure: puts the sockets of those who come under TLS; None: they speak plain text. It may be replaced.
         outlets: what shows the room's log, the console first.
     """
 
@@ -106,7 +56,7 @@ class Server(abc.ABC):
         lock: threading.Lock,
         sockets: list[socket.socket],
         *,
-        tls: "ssl.SSLContext | None",
+        secure: "Callable[[socket.socket], Secure] | None",
         outlets: list[Outlet],
     ) -> None:
         self.room = room
@@ -120,9 +70,10 @@ class Server(abc.ABC):
         self.selector = selectors.DefaultSelector()
         self.listener = Listener(sockets, self.selector, self._welcome)
         self._since = time.time()
-        self.tls = tls
+        self.secure = secure
         self._stopping = False
         self._calls: deque[Callable[[], None]] = deque()
+        self._caught: list[int] = []  # signals that were not acted on yet
         self._signals: Mapping[int, Callable[[], None]] = {}
         self._wakeup, self._waker = socket.socketpair()
         self._wakeup.setblocking(False)
@@ -148,8 +99,7 @@ class Server(abc.ABC):
             with self.lock:
                 self.room.tick(now)
             self.flush()
-        for outlet in self.outlets:
-            outlet.close(max(self._end - time.monotonic(), 0.1))
+        self._close_outlets()
         self._ignore_signals()
         self.selector.close()
         self._wakeup.close()
@@ -164,6 +114,7 @@ class Server(abc.ABC):
         """Begin to end; when asked for twice, end at once. The lock is not held. Main thread only."""
         now = time.monotonic()
         if self._stopping:
+            self._end = now
             self.listener.tick(math.inf)
             with self.lock:
                 self.room.tick(math.inf)
@@ -226,6 +177,11 @@ class Server(abc.ABC):
         """Give up a link that failed. The lock is held."""
         self.room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))
 
+    def glance(self, link: Link) -> None:
+        """Find out whether a link that is not read was reset. The lock is held."""
+        if link.was_reset:
+            self.lose(link, ConnectionResetError())
+
     def _fail_tls(self, link: Link, secure: "Secure") -> None:
         """End a link whose TLS cannot go on: an alert is still to be sent, or the truth in plain text."""
         if secure.speaks_tls:
@@ -247,21 +203,10 @@ class Server(abc.ABC):
             self.room.leave(link, link.reason)
 
     def close(self, link: Link) -> None:
-        """Close the socket of a link that is gone. The lock is held, and nobody uses the socket.
-
-        A link that got all it was owed is closed so that the kernel goes on to deliver it: what was not read is read
-        away first. The others are reset, so that the kernel gives up too.
-        """
+        """Close a link that is gone. The lock is held, and nobody uses its socket."""
         self.links.discard(link)
         self.stalled.discard(link)
-        with contextlib.suppress(OSError):
-            if not link.shut:
-                link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            elif not link.eof:
-                for _ in range(_LEFTOVERS):
-                    if not link.sock.recv(65536, socket.MSG_DONTWAIT):
-                        break
-        link.sock.close()
+        link.close()
         if self._stopping and not self.links:
             self.wake()
         log.log(logging.WARNING if link.reason == FELL_BEHIND else logging.INFO, "%s went: %s", link.name, link.reason)
@@ -280,15 +225,13 @@ class Server(abc.ABC):
             return why
         if len(self.links) >= self.door.max_users + _PARTING:
             return FULL
-        for option in _KEEPALIVE:
-            with contextlib.suppress(OSError):  # it may be gone already, which the first read will say
-                sock.setsockopt(*option)
-        link = Link(self.room.log, name, sock, self._secured(sock))
+        link = Link(self.room.log, name, sock, self.secure(sock) if self.secure else None)
         try:
             self.start(link)
         except (RuntimeError, OSError) as error:
             log.warning("%s", error)
             return FULL
+        link.watch_over()
         self.links.add(link)
         if link.secure:
             self.room.knock(link, time.monotonic())
@@ -296,40 +239,46 @@ class Server(abc.ABC):
             self.room.join(link, time.monotonic())
         return None
 
-    def _secured(self, sock: socket.socket) -> "Secure | None":
-        if self.tls is None:
-            return None
-        from chatctl.server.secure import Secure
-
-        return Secure(sock, self.tls)
+    def _close_outlets(self) -> None:
+        """Have the outlets write what they owe, until the end, and a moment in any case."""
+        moment = time.monotonic() + 0.1
+        left = self.outlets
+        while (left := [outlet for outlet in left if not outlet.close(0.01)]) and (
+            time.monotonic() < max(self._end, moment)
+        ):
+            for key, mask in self.selector.select(0):  # a second signal
+                key.data(mask)
 
     def _timeout(self) -> float | None:
         """Seconds until the next deadline; None: there is none."""
         self.due = min(
             (at for at in (self.room.deadlines.first, self.listener.deadline) if at is not None), default=math.inf
         )
-        return None if self.due == math.inf else max(self.due - time.monotonic(), 0)
+        return None if self.due == math.inf else min(max(self.due - time.monotonic(), 0), _LONGEST)
 
     def _awake(self, mask: int) -> None:
-        for number in self._wakeup.recv(4096):
-            if number in self._signals:
-                self._signals[number]()
+        self._wakeup.recv(4096)
+        caught, self._caught = self._caught, []
+        for number in caught:
+            self._signals[number]()
         while self._calls:
             self._calls.popleft()()
 
     def _catch(self, signals: Mapping[int, Callable[[], None]]) -> None:
         """Turn signals into wake-ups."""
 
-        def ignore(number: int, frame: object) -> None:
-            """Python wants a handler; the number is on its way through the wake-up descriptor."""
+        def note(number: int, frame: object) -> None:
+            if self._caught.count(number) < 2:  # a second SIGTERM counts, a third does not
+                self._caught.append(number)
 
         self._signals = signals
-        signal.set_wakeup_fd(self._waker.fileno())
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in signals:
-            signal.signal(number, ignore)
+            signal.signal(number, note)
 
     def _ignore_signals(self) -> None:
         """What comes now is too late: it must not change the exit status of a good end."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)  # else one in between is reported as a race
         for number in self._signals:
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)

@@ -4,12 +4,14 @@ Each output is a view of a log with a thread that writes it, so that a paused pa
 room. An output that falls behind skips to the tip and says how many lines it left out.
 """
 
-import contextlib
+import errno
 import logging
 import threading
 
 from chatctl import output, wire
 from chatctl.server.broadcast import Log, View
+
+log = logging.getLogger("chatctl.server")
 
 _WINDOW = 1024 * 1024  # bytes of diagnostics kept for a stderr that nobody reads
 
@@ -53,17 +55,21 @@ class Outlet:
         self._lines -= data.count(b"\n")
         self._changed.notify()
 
-    def close(self, timeout: float) -> None:
-        """Write what is owed and end, or give up after so many seconds. The lock is not held."""
+    def close(self, timeout: float) -> bool:
+        """Write what is owed and end; return whether that was done within so many seconds. The lock is not held."""
         with self._changed:
             self._ended = True
             self._changed.notify()
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while (data := self._next()) is not None:
                 self._write(data)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # else nobody is there to read on
+                log.error("cannot write to descriptor %d any more: %s", self._descriptor, error.strerror)
 
     def _write(self, data: bytes) -> None:
         """Write some whole lines. The lock is not held; an `OSError` ends the outlet."""

@@ -1,4 +1,4 @@
-"""What a server counts: one reading, which the log, ``/stats`` of an operator and the metrics show alike."""
+"""What a server counts: one reading, which SIGUSR1 and the metrics show alike."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ class Counters(NamedTuple):
     lines: int
     """Chat lines said."""
     bytes_in: int
-    """Bytes read from connections."""
+    """Bytes read from members, without those of TLS."""
     bytes_out: int
     """Bytes sent to them."""
     refused: Mapping[str, int]

@@ -88,7 +88,11 @@ class Bucket:
         """Pay for what was read; return the seconds until there is no debt."""
         self._tokens = min(self._tokens + (now - self._at) * self._rate, self._burst) - self._cost(data)
         self._at = now
-        return max(-self._tokens / self._rate, 0.0)
+        return self.wait(now)
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is no debt."""
+        return max(-self._tokens / self._rate - (now - self._at), 0.0)
 
     def _cost(self, data: bytes) -> int:
         paid = -(-self._begun // _TOKEN)

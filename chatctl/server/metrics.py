@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 _PATIENCE = 5.0  # seconds a scraper may be silent, as each has a thread
+_PAUSE = 0.5  # seconds not to accept when that failed
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):([0-9]{1,5})")
 
 log = logging.getLogger("chatctl.server")
@@ -75,6 +77,7 @@ class Metrics:
         handler: Any = server.RequestHandlerClass
         server.RequestHandlerClass = type("Handler", (handler,), {"timeout": _PATIENCE})
         server.handle_error = _note  # type: ignore[method-assign]  # else a traceback for every scraper that resets
+        server.get_request = _patiently(server.get_request)  # type: ignore[method-assign]
         self.port = server.server_port
         self._server = server
         self._thread = thread
@@ -86,6 +89,19 @@ class Metrics:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _patiently(accept: Callable[[], Any]) -> Callable[[], Any]:
+    """Let the processor rest when there is no descriptor to accept a scraper with."""
+
+    def get_request() -> Any:
+        try:
+            return accept()
+        except OSError:
+            time.sleep(_PAUSE)
+            raise
+
+    return get_request
 
 
 def _note(request: object, client_address: Any) -> None:
@@ -104,8 +120,8 @@ def _collector(read: Callable[[], Counters]) -> "Collector":
             yield Gauge("chatctl_users", "Members in the room.", now.users)
             yield Gauge("chatctl_outside", "Connections in a TLS handshake or without the password.", now.outside)
             yield Counter("chatctl_lines_total", "Chat lines said.", now.lines)
-            yield Counter("chatctl_received_bytes_total", "Bytes read from connections.", now.bytes_in)
-            yield Counter("chatctl_sent_bytes_total", "Bytes sent to connections.", now.bytes_out)
+            yield Counter("chatctl_received_bytes_total", "Bytes read, without those of TLS.", now.bytes_in)
+            yield Counter("chatctl_sent_bytes_total", "Bytes sent, without those of TLS.", now.bytes_out)
             for name, help_text, reasons in (
                 ("chatctl_refused_total", "Newcomers refused, by reason.", now.refused),
                 ("chatctl_ended_total", "Members who left or were lost, by reason.", now.ended),

@@ -22,7 +22,11 @@ from chatctl.server.keyboard import Keyboard, usable
 from chatctl.server.transcript import Transcript
 
 if TYPE_CHECKING:
-    import ssl
+    import socket
+
+    from chatctl.server.secure import Secure
+
+    Certificates = Callable[[], Callable[[socket.socket], Secure] | None]
 
 log = logging.getLogger("chatctl.server")
 
@@ -36,13 +40,17 @@ _HELP = [
 ]
 
 
-def certificates(cert: str | None, key: str | None, client_ca: str | None) -> "Callable[[], ssl.SSLContext | None]":
-    """How to load the server's certificates, now and again; without any there is nothing to load."""
+def certificates(cert: str | None, key: str | None, client_ca: str | None) -> "Certificates":
+    """How to load the server's certificates, now and again; without any there is no TLS.
+
+    What is loaded puts a socket under TLS. Loading raises `ResourceError`.
+    """
     if cert is None:
         return lambda: None
-    from chatctl import tls
+    from chatctl.server.secure import Secure
+    from chatctl.tls import server_context
 
-    return functools.partial(tls.server_context, cert, key, client_ca)
+    return lambda: functools.partial(Secure, context=server_context(cert, key, client_ca))
 
 
 class Operator:
@@ -50,13 +58,11 @@ class Operator:
 
     Args:
         server: the server.
-        certificates: loads them, or raises `ResourceError`.
+        certificates: how they are loaded, see `certificates`.
         say: prints a line on stderr.
     """
 
-    def __init__(
-        self, server: Server, certificates: "Callable[[], ssl.SSLContext | None]", say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, server: Server, certificates: "Certificates", say: Callable[[str], None]) -> None:
         self._server = server
         self._certificates = certificates
         self._say = say
@@ -75,14 +81,17 @@ class Operator:
 
     def attend(self, stdin: int, stdout: int) -> None:
         """Obey what is typed at the terminal, if there is one."""
+        for number in (signal.SIGTTIN, signal.SIGTTOU):  # a server in the background is not stopped by the shell
+            signal.signal(number, signal.SIG_IGN)
         if usable(stdin, stdout):
-            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
             Keyboard(stdin, self._typed).start()
 
     def _typed(self, line: bytes) -> None:
         self._server.call(functools.partial(self._obey, line.decode()))
 
     def _obey(self, line: str) -> None:
+        if not line.strip():
+            return
         if not line.startswith("/") or line.startswith("//"):
             with self._server.lock:
                 self._server.room.announce(f"server: {line.removeprefix('/')}")
@@ -142,9 +151,10 @@ class Operator:
                 with self._server.lock:
                     outlet.reopen()
         try:
-            self._server.tls = self._certificates()
+            self._server.secure = self._certificates()
         except ResourceError as error:
             log.error("keeping the old certificates: %s", error)
+        log.info("reloaded")
         systemd.notify("READY=1")
 
 

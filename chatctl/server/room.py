@@ -23,6 +23,9 @@ from chatctl.server.limits import Bucket, Limits
 from chatctl.server.roster import LEFT, M, Roster
 from chatctl.wire import LineDecoder, Rejected
 
+GLANCE = 5.0
+"""Seconds after which a member that is not read is visited, to see whether it is still there."""
+
 MAX_TOLD = 64 * 1024
 """Bytes of answers that a member may leave unread before its commands are ignored."""
 
@@ -63,7 +66,7 @@ class Room(Roster[M]):
 
     def knock(self, member: M, now: float) -> None:
         """Have a newcomer wait outside for its handshake; `join` comes after that."""
-        self.wait_outside(member, now + HANDSHAKE, TRIES)
+        self.wait_outside(member, now + HANDSHAKE)
 
     def join(self, member: M, now: float) -> None:
         """Let a newcomer in, or have it wait for the password. One that was turned away meanwhile is not let in."""
@@ -76,7 +79,7 @@ class Room(Roster[M]):
         if self._password is None:
             self._enter(member, now)
         else:
-            self.wait_outside(member, now + PASSWORD, TRIES)
+            self.wait_outside(member, now + PASSWORD)
             self.answer(member, wire.NEEDS_PASSWORD)
 
     def receive(self, member: M, data: bytes, now: float) -> None:
@@ -109,10 +112,13 @@ class Room(Roster[M]):
                 self.dismiss(member, now, SPEAKS_TLS, f"no TLS handshake within {HANDSHAKE:.0f} s")
             elif member in self.outside:
                 self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
-            elif member.paused:
-                member.paused = False
+            elif member.bucket and member.paused:
                 self.touch(member)
-                self._watch_idle(member, now)
+                member.paused = member.bucket.wait(now) > 0
+                if member.paused:
+                    self._pause(member, member.bucket.wait(now), now)
+                else:
+                    self._watch_idle(member, now)
             elif member.heard + self.limits.idle_timeout > now:
                 self._watch_idle(member, member.heard)
             else:
@@ -132,8 +138,8 @@ class Room(Roster[M]):
             if hmac.compare_digest(digest, self._password or b""):
                 self._enter(member, now)
                 return items[at + 1 :]
-            self.outside[member] -= 1
-            if not self.outside[member]:
+            self.outside[member] += 1
+            if self.outside[member] == TRIES:
                 self.dismiss(member, now, wire.WRONG_PASSWORD, wire.WRONG_PASSWORD)
                 break
             self.answer(member, wire.WRONG_PASSWORD)
@@ -154,7 +160,10 @@ class Room(Roster[M]):
         if member in self.members:
             member.paused = True
             self.touch(member)
-            self.deadlines.set(member, now + seconds)
+            self._pause(member, seconds, now)
+
+    def _pause(self, member: M, seconds: float, now: float) -> None:
+        self.deadlines.set(member, now + min(seconds, GLANCE))
 
     def _watch_idle(self, member: M, since: float) -> None:
         if self.limits.idle_timeout:

@@ -58,7 +58,7 @@ M = TypeVar("M", bound=Member)
 class Roster(Generic[M]):
     """The members of a room, without what they say.
 
-    ``outside`` are those who have come but are not in the room yet, with the number of passwords they may still try:
+    ``outside`` are those who have come but are not in the room yet, with the number of wrong passwords they have tried:
     they hear nothing and nobody hears of them. ``left`` counts by their reasons the members that went or were lost,
     ``cut`` those that the server ended.
 
@@ -87,7 +87,7 @@ class Roster(Generic[M]):
         return len(self.members) + len(self.outside)
 
     def users_from(self, host: str) -> int:
-        """How many of them come from one address."""
+        """How many come from one address, those included who have not closed their ends yet."""
         return self._hosts[host]
 
     @property
@@ -95,11 +95,11 @@ class Roster(Generic[M]):
         """Bytes that went to all members, those who are gone included."""
         return self._sent + sum(member.sent for member in (*self.members, *self.outside, *self._ending))
 
-    def wait_outside(self, member: M, deadline: float, tries: int) -> None:
+    def wait_outside(self, member: M, deadline: float) -> None:
         """Have a newcomer wait for what it takes to come in, deaf."""
         self._count(member)
         member.deafen()
-        self.outside[member] = tries
+        self.outside[member] = 0
         self.deadlines.set(member, deadline)
 
     def enter(self, member: M) -> None:
@@ -211,10 +211,11 @@ class Roster(Generic[M]):
 
     def _depart(self, member: M, reason: str, count: Counter[str]) -> None:
         """Take a member out of the room, or from outside it."""
+        if self.outside.get(member):
+            reason, count = wire.WRONG_PASSWORD, self.cut
+        elif member in self.outside and reason == LEFT:
+            reason = "left without coming in"
         count[reason.partition(":")[0]] += 1
-        self._hosts[member.host] -= 1
-        if not self._hosts[member.host]:
-            del self._hosts[member.host]
         self.deadlines.drop(member)
         member.decoder = None
         member.paused = False
@@ -233,6 +234,9 @@ class Roster(Generic[M]):
         elif member in self.members or member in self.outside:
             self._depart(member, reason, count)
         member.gone = True
+        self._hosts[member.host] -= 1
+        if not self._hosts[member.host]:
+            del self._hosts[member.host]
         self._sent += member.sent
         self.touch(member)
 

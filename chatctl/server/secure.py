@@ -4,7 +4,9 @@ import errno
 import socket
 import ssl
 
-from chatctl.tls import RECORD, Layer, explain
+from chatctl.tls import Layer, explain
+
+_PIECE = 8192  # bytes encrypted at a time: what a link whose socket is full holds of ciphertext
 
 
 class Secure:
@@ -58,17 +60,19 @@ class Secure:
         if self._layer.ended:
             return b""
         data = self._sock.recv(size, flags)
-        if self.failure or (not data and self._layer.closed):
+        if not data and (self.failure or self._layer.closed):
             return data
         if not data:
             raise ConnectionResetError(errno.ECONNRESET, "gone without closing its side")
+        if self.failure:
+            raise BlockingIOError
         try:
             plain = self._layer.receive(data)
         except ssl.SSLError as error:
-            self.failure = explain(error)
+            self.failure = _reason(error)
             raise BlockingIOError from error
         if self._layer.error:
-            self.failure = explain(self._layer.error)
+            self.failure = _reason(self._layer.error)
         if plain or self._layer.ended:
             return plain
         raise BlockingIOError
@@ -83,10 +87,11 @@ class Secure:
             BlockingIOError: nothing of it has gone: the socket is full.
         """
         if data and (self.failure or not self._layer.established):
+            self._promised = 0
             return len(data) if self._layer.begun else self._sock.send(data, flags)
         sent = 0
         while True:
-            if not self._unsent and not self._encrypt(data[sent : sent + RECORD]):
+            if not self._unsent and not self._encrypt(data[sent : sent + _PIECE]):
                 return len(data)
             try:
                 while self._unsent:
@@ -97,14 +102,19 @@ class Secure:
                 raise
             sent += self._promised
             self._promised = 0
-            if sent == len(data):
+            if sent >= len(data):
                 return sent
 
     def _encrypt(self, data: bytes | memoryview) -> bool:
         try:
             self._unsent = memoryview(self._layer.send(data))
         except ssl.SSLError as error:  # the thread that receives has met something that ends TLS
-            self.failure = self.failure or explain(error)
+            self.failure = self.failure or _reason(error)
             return False
         self._promised = len(data)
         return True
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """What went wrong, without what a client may do about it."""
+    return explain(error).partition(":")[0]

@@ -12,8 +12,9 @@ import selectors
 import socket
 import time
 
-from chatctl.server.base import Link, Server
+from chatctl.server.base import Server
 from chatctl.server.broadcast import CHUNK, take_each
+from chatctl.server.link import Link
 
 _NO_WAIT = socket.MSG_DONTWAIT
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -75,6 +76,9 @@ class SelectServer(Server):
 
     def _visit(self, link: Link) -> None:
         """Send a link what it is owed, and take its end a step further."""
+        if link.paused:
+            with self.lock:
+                self.glance(link)
         if not link.gone:
             self._drain(link)
         if link.finished and link not in self.stalled and not link.gone:

@@ -23,8 +23,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chatctl.server.base import Link, Server
+from chatctl.server.base import Server
 from chatctl.server.broadcast import CHUNK, take_each
+from chatctl.server.link import Link
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
 _ROUNDS = 2  # that a reader flushes before it hands over
@@ -82,7 +83,7 @@ class ThreadsServer(Server):
             with self.lock:
                 while self._flushing and self.room.backlog > _BACKLOG:
                     self._caught_up.wait()
-                if data == b"" and not link.secure and not link.finished and _was_reset(link.sock):
+                if data == b"" and not link.secure and not link.finished and link.was_reset:
                     failure = ConnectionResetError()
                 if failure:
                     self.lose(link, failure)
@@ -148,7 +149,9 @@ class ThreadsServer(Server):
         batch: list[tuple[Link, bytes | memoryview | None]] = [(link, None) for link in ready if link.alone]
         batch += take_each([link for link in ready if not link.alone])
         for link in self.room.touched():
-            if link in self._gates and not link.paused:
+            if link.paused:
+                self.glance(link)
+            elif link in self._gates:
                 self._gates.pop(link).release()
             if link.gone:
                 with contextlib.suppress(OSError):
@@ -172,6 +175,7 @@ class ThreadsServer(Server):
         self._close_parted()
         self._caught_up.notify_all()
         if (first := self.room.deadlines.first) is not None and first < self.due:
+            self.due = -math.inf  # once is enough
             self.wake()
 
     def _send(self, link: Link, data: bytes | memoryview | None) -> None:
@@ -179,8 +183,8 @@ class ThreadsServer(Server):
         try:
             if data is None:
                 with self.lock:
-                    data = b"" if link.gone else link.take()
-            while data or link.last_words():
+                    data = self._next(link)
+            while data is not None:
                 try:
                     sent = link.channel.send(data, socket.MSG_DONTWAIT)
                 except BlockingIOError:
@@ -194,10 +198,20 @@ class ThreadsServer(Server):
                         link.keep(data, max(sent, 0))
                         self._stall(link)
                         return
-                    data = link.take()
+                    data = self._next(link)
         except OSError as error:
             with self.lock:
                 self.lose(link, error)
+
+    def _next(self, link: Link) -> bytes | memoryview | None:
+        """What a link is to be sent next, nothing for what TLS itself has to say, or None. The lock is held.
+
+        It is held for both: TLS says that this is the end only when nothing else can come any more.
+        """
+        if link.gone:
+            return None
+        data = link.take()
+        return data if data or link.last_words() else None
 
     def _stall(self, link: Link) -> None:
         """Leave a link whose socket is full to a drainer. The lock is held."""
@@ -215,8 +229,8 @@ class ThreadsServer(Server):
         while True:
             poll.poll()  # also returns when the socket is shut down
             with self.lock:
-                data = b"" if link.gone else link.take()
-                if not data and (link.gone or not link.last_words()):
+                data = self._next(link)
+                if data is None:
                     # Under the same hold of the lock: what is appended next finds a link that is not stalled.
                     self.stalled.remove(link)
                     if link.finished and not link.gone:
@@ -247,12 +261,3 @@ class ThreadsServer(Server):
     def _close_parted(self) -> None:
         while self._parted:
             self.close(self._parted.pop())
-
-
-def _was_reset(sock: socket.socket) -> bool:
-    """Whether a connection that reads as ended was reset: the error may have gone to the thread that sends to it."""
-    try:
-        sock.getpeername()
-    except OSError:
-        return True
-    return False

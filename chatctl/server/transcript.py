@@ -101,7 +101,10 @@ class Transcript(Outlet):
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o600)  # a FIFO that nobody reads is an error, and no wait
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _stamped(lines: bytes) -> bytes:

@@ -72,6 +72,18 @@ def test_a_flood_instead_of_a_password(tmp_path: Path, start: Start) -> None:
     assert stranger.rest() == [GREETING, "! too much: send the password first"]
 
 
+def test_guesses_are_in_the_log(locked: Room) -> None:
+    """Who leaves after a wrong try has not just left."""
+    with locked.stranger() as guesser:
+        guesser.say("1234")
+        assert guesser.until("wrong")
+        guesser.half_close()
+        guesser.rest()
+    locked.assert_clean()
+    locked.stop()
+    assert f"{guesser.name} went: wrong password" in locked.stderr
+
+
 def test_leaving_without_the_password(locked: Room) -> None:
     """Who closes its end without having been in is sent an orderly end, unannounced."""
     member = locked.peer()
@@ -119,9 +131,40 @@ def test_max_per_ip(start: Start) -> None:
     assert third.rest() == ["! too many connections from your address"]
     second.half_close()
     first.until("left")
+    second.rest()
     room.peer()
     room.stop()
     assert f"{third.name} refused: too many connections from your address" in room.stderr
+
+
+def test_those_who_linger_take_places_of_their_address(start: Start) -> None:
+    """Leaving without closing the connection does not make room for more connections of one address."""
+    room = start("--max-per-ip", "2")
+    for peer in (room.peer(), room.peer()):
+        peer.say("/quit")
+        assert peer.rest()[-1] == "! bye"
+    assert room.stranger().rest() == ["! too many connections from your address"]
+
+
+def test_long_times(start: Start) -> None:
+    """Months of idleness, and a debt that takes as long, are no times that the server cannot wait."""
+    room = start("--idle-timeout", "1e9", "--rate", "0.0001", "--burst", "3")
+    hasty, other = room.peers(2)
+    hasty.say(*["x"] * 1000)
+    hasty.until("too fast")
+    assert [line for line in other.fence() if "left" in line] == []
+
+
+@pytest.mark.full
+def test_who_is_reset_while_it_is_not_read(start: Start) -> None:
+    """A member that is over its rate and gone is missed within seconds, though nobody reads it."""
+    room = start("--rate", "1", "--burst", "10")
+    watcher, hasty = room.peers(2)
+    hasty.say(*["x"] * 500)
+    hasty.until("too fast")
+    watcher.until("x")
+    hasty.reset()
+    assert watcher.until("left")
 
 
 @pytest.mark.parametrize(

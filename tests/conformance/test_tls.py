@@ -33,13 +33,20 @@ def hello(certificates: Certificates) -> bytes:
 
 
 @contextlib.contextmanager
-def s_client(room: Room, *flags: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A member by OpenSSL's own client."""
+def s_client(room: Room, *flags: str, quiet: bool = True) -> Iterator["subprocess.Popen[bytes]"]:
+    """A member by OpenSSL's own client; one that is not quiet tells of the connection, and takes orders."""
     process = subprocess.Popen(
-        ["openssl", "s_client", "-quiet", "-no_ign_eof", "-connect", f"127.0.0.1:{room.port}", *flags],
+        [
+            "openssl",
+            "s_client",
+            *["-quiet", "-no_ign_eof"] * quiet,
+            "-connect",
+            f"127.0.0.1:{room.port}",
+            *flags,
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else subprocess.STDOUT,
         env=environment(),
     )
     try:
@@ -116,6 +123,21 @@ def test_a_broken_record(room: Room) -> None:
     assert member.fence() == []
 
 
+def test_a_broken_record_of_a_stalled_member(room: Room) -> None:
+    """What it is owed cannot be encrypted any more; that ends it and nobody else."""
+    talker = room.peer()
+    broken = room.peer(receive_buffer=2048)
+    assert broken.layer
+    for number in range(300):
+        talker.say(f"{number} {'x' * 4000}")
+        talker.until(rf"^\[You\] {number} ")
+    broken.sock.sendall(b"\x17\x03\x03\x00\x20" + b"?" * 32)
+    while broken.sock.recv(1 << 20):
+        pass
+    talker.until(rf"^< The user {broken.name} left \(1 user online\)")
+    assert talker.fence() == []
+
+
 def test_no_close_notify_is_a_reset(start: Start) -> None:
     """An end of the connection that TLS does not vouch for drops the line that had not ended."""
     room = start("-v")
@@ -129,18 +151,35 @@ def test_no_close_notify_is_a_reset(start: Start) -> None:
     assert f"{cut_off.name} went: reset" in room.stderr
 
 
-def test_key_updates(room: Room) -> None:
-    """A member that renews its keys, as TLS 1.3 allows, is still understood."""
+def test_key_updates(start: Start) -> None:
+    """A member may renew its keys, as TLS 1.3 allows, but not hundreds of times: each costs as much as many lines."""
+    room = start("-v")
     member = room.peer()
-    with s_client(room, "-tls1_3") as openssl:
+    with s_client(room, "-tls1_3", quiet=False) as openssl:
         assert openssl.stdin
         assert openssl.stdout
-        openssl.stdout.readline()
-        for number in range(5):
-            openssl.stdin.write(b"%d\nK\n" % number)  # without -quiet's -ign_eof, K alone on a line asks for new keys
-            openssl.stdin.flush()
-        for number in range(5):
-            assert member.until(rf"\] {number}$")
+        for line in openssl.stdout:
+            if line.startswith(b"> Connected"):
+                break
+        renewals = 0
+        with contextlib.suppress(BrokenPipeError):
+            while renewals < 400:
+                openssl.stdin.write(b"K\n")  # asks for new keys, if it comes alone
+                openssl.stdin.flush()
+                while (line := openssl.stdout.readline()) and not line.startswith(b"KEYUPDATE"):
+                    pass
+                if not line:
+                    break
+                renewals += 1
+                if renewals == 20:
+                    openssl.stdin.write(b"still here\n")
+                    openssl.stdin.flush()
+                    name = member.until(r"\] still here$")[-1].split("]")[0].removeprefix("[")
+        assert 200 < renewals < 400
+    assert member.until("left")[-1] == f"< The user {name} left (1 user online)"
+    room.assert_clean()
+    room.stop()
+    assert f"{name} went: TLS failed: too many records without data" in room.stderr
 
 
 def test_client_certificates(start: Start, certificates: Certificates) -> None:

@@ -1,10 +1,13 @@
 """A server that is left running: its transcript, its signals, its counters, systemd, its operator."""
 
+import contextlib
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -80,6 +83,66 @@ def test_a_full_disk_does_not_stop_the_room(start: Callable[..., Room]) -> None:
     assert room.stderr == "chatctl server: cannot write the transcript /dev/full: No space left on device\n"
 
 
+def test_a_transcript_that_nobody_reads(mode: str, tmp_path: Path) -> None:
+    """A FIFO without a reader is an error, not a wait."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    result = run("server", "127.0.0.1", "0", "--mode", mode, "--transcript", str(fifo))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"chatctl server: cannot open the transcript {fifo}: ")
+
+
+def test_a_console_on_a_full_disk(mode: str) -> None:
+    """That the console cannot be written is said once; the room goes on."""
+    with open("/dev/full", "wb") as full, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        process = subprocess.Popen(
+            [*COMMAND, "server", "127.0.0.1", str(port), "--mode", mode],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+    with process:
+        assert process.stderr
+        expected = b"chatctl server: cannot write to descriptor 1 any more: No space left on device\n"
+        assert process.stderr.readline() == expected
+        with Peer(port) as peer:
+            assert peer.fence()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_storm_of_signals(start: Callable[..., Room]) -> None:
+    """SIGTERM is not lost among thousands of others."""
+    room = start()
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        room.signal(signal.SIGUSR1)
+    room.signal(signal.SIGTERM)
+    for _ in range(3_000):
+        with contextlib.suppress(ProcessLookupError):
+            room.signal(signal.SIGUSR1)
+    assert room.wait() == 0
+
+
+def test_a_second_signal_with_a_console_that_nobody_reads(mode: str) -> None:
+    """Who does not want to wait for a paused pager says so again."""
+    room = Room(mode, "--rate", "0", read_console=False)
+    with room.peer() as peer:
+        for _ in range(100):
+            peer.say("x" * 4_000)
+            peer.until(r"^\[You\] x+$")
+        room.signal(signal.SIGTERM)
+        peer.rest()
+    asked = time.monotonic()
+    room.signal(signal.SIGTERM)
+    assert room.wait() == 0
+    assert time.monotonic() - asked < 1.0
+    room.stop()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -118,7 +181,8 @@ def test_files_that_cannot_be_used(mode: str, tmp_path: Path, flags: list[str], 
         (["--deny", "10.0.0.1/8"], "10.0.0.1/8 has host bits set: write it as in 192.0.2.0/24 or 2001:db8::/32."),
         (["--allow", "here"], "'here' does not appear to be an IPv4 or IPv6 network"),
         (["--metrics", "9100"], "'9100' is not HOST:PORT"),
-        (["--rate", "nan"], "'nan' is not a number."),
+        (["--rate", "nan"], "'nan' is not a finite number."),
+        (["--rate", "inf"], "'inf' is not a finite number."),
         (["--tls-key", "/dev/null"], "--tls-key and --tls-client-ca need --tls-cert FILE"),
     ],
 )
@@ -205,6 +269,9 @@ def test_systemd(activated: tuple["subprocess.Popen[bytes]", int, socket.socket]
     """The server takes the socket, says when it is ready, when it reloads, is ready again, and when it stops."""
     process, port, notified = activated
     assert notified.recv(100) == b"READY=1"
+    process.send_signal(signal.SIGHUP)
+    assert notified.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+    assert notified.recv(100) == b"READY=1"
     assert process.stdout
     assert process.stdout.readline() == b"Chat Server started on port %d.\n" % port
     with Peer(port) as peer:
@@ -220,6 +287,9 @@ def test_systemd(activated: tuple["subprocess.Popen[bytes]", int, socket.socket]
 
 def test_no_address_and_no_systemd() -> None:
     """Without sockets from systemd, IP and PORT are needed."""
+    result = run("server", env=environment(LISTEN_FDS="1", LISTEN_PID="1"))
+    reason = "systemd has handed down no socket to this process: give IP and PORT"
+    assert (result.returncode, result.stderr) == (1, f"chatctl server: {reason}\n")
     assert "Missing argument 'IP'" in run("server").stderr
     assert "Missing argument 'PORT'" in run("server", "127.0.0.1").stderr
 

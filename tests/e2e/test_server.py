@@ -5,12 +5,13 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from chatctl import __version__
 from tests.e2e.conftest import COMMAND, Window, run
-from tests.rooms import PATIENCE, Room, environment
+from tests.rooms import PATIENCE, Certificates, Room, environment
 
 
 @pytest.mark.parametrize("command", [[], ["server"], ["client"], ["bot"]])
@@ -84,6 +85,19 @@ def test_as_many_users_as_descriptors(mode: str) -> None:
     room.stop()
     assert sum(line == "! server full" for line in first) == 8
     assert "descriptors" not in room.stderr
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_more_newcomers_at_once_than_descriptors(mode: str, tmp_path: Path, secure: bool) -> None:
+    """A storm that takes all descriptors before anybody is in ends nothing."""
+    room = Room(mode, "--max-users", "500", descriptors=40, certificates=Certificates(tmp_path) if secure else None)
+    storm = [socket.create_connection(("127.0.0.1", room.port)) for _ in range(60)]
+    for each in storm:
+        each.close()
+    while (peer := room.stranger()).line().startswith("!"):
+        peer.close()
+    assert peer.fence() is not None
+    room.stop()
 
 
 def test_stderr_that_nobody_reads_stalls_nothing(mode: str) -> None:

@@ -91,7 +91,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGALRM, interrupt)
-    signal.alarm(int(arguments.seconds) + 300)  # whatever happens
+    signal.alarm(int(arguments.seconds) + 150)  # whatever happens
     with tempfile.TemporaryDirectory(prefix="soak") as directory:
         try:
             for name in ("plain", "TLS"):

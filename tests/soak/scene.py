@@ -110,27 +110,26 @@ class Scene:
         try:
             await self._close()
         except (OSError, AssertionError, subprocess.TimeoutExpired, psutil.Error) as error:
-            self.tally.fault("other", f"{self.name}: {error!r}")
+            self.tally.fault("other", f"{self.name}: {error!r}, stderr: {self.room.stderr[-300:]!r}")
 
     async def _close(self) -> None:
-        founder, fault = self.founder, self.tally.fault
+        founder = self.founder
         if not await self.until(self.alone):
-            fault("wrong counts", f"{self.name}: still inside: {self.transcript.present}")
+            raise TimeoutError(f"still inside: {self.transcript.present}")
         await founder.send(b"/who\n")
         if not await self.until(lambda: b"! 1 user online" in founder.witness.answers):
-            fault("wrong counts", f"{self.name}: /who: {founder.witness.answers}")
-        if not await self.until(lambda: max(self.growth()) <= 0):
-            fault("other", f"{self.name}: {self.growth()} descriptors and threads more")
+            raise TimeoutError(f"/who: {founder.witness.answers}")
+        clean = await self.until(lambda: max(self.growth()) <= 0)
         self.grown = self.growth()
+        assert clean, f"{self.grown} descriptors and threads more"
         self.look()
-        if self.peak - self.base > MEMORY[self.name]:
-            fault("other", f"{self.name}: {self.peak - self.base} bytes of memory more")
+        assert self.peak - self.base <= MEMORY[self.name], f"{self.peak - self.base} bytes of memory more"
         self.room.signal(signal.SIGTERM)
         await founder.end()
-        if b"! server shutting down" not in founder.witness.answers:
-            fault("other", f"{self.name}: the founder was not told of the end: {founder.witness.answers}")
-        await asyncio.to_thread(self.room.wait)
-        self.room.stop()  # which looks at the exit status and at stderr
+        assert b"! server shutting down" in founder.witness.answers, f"not told of the end: {founder.witness.answers}"
+        status = await asyncio.to_thread(self.room.wait)
+        assert status == 0, f"exit status {status}"
+        self.room.stop()  # which looks at stderr
         self.look()
         self.console.until, self.console.complete = self.transcript.first + len(self.transcript.lines), True
         self.transcript.sweep(final=True)

@@ -6,7 +6,7 @@ import pytest
 
 from chatctl import __version__
 from chatctl.server.limits import Limits
-from chatctl.server.room import HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
+from chatctl.server.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
 from chatctl.server.roster import GRACE, LINGER, Member
 
 
@@ -198,7 +198,6 @@ def test_a_password_has_a_minute() -> None:
     waiting = Member(guests.room.log, "a:1")
     guests.room.knock(waiting, 0.0)
     guests.room.join(waiting, 5.0)
-    guests.room.receive(waiting, b"wrong\n", 20.0)
     guests.room.tick(5.0 + PASSWORD - 0.1)
     assert not waiting.finished
     guests.room.tick(5.0 + PASSWORD)
@@ -216,7 +215,7 @@ def test_places_are_counted_by_address() -> None:
     knocking = Member(guests.room.log, "192.0.2.7:4")
     guests.room.knock(knocking, 0.0)
     guests.room.finish(first, 0.0, "left")
-    assert guests.room.users_from("192.0.2.7") == 2
+    assert guests.room.users_from("192.0.2.7") == 3  # it has not closed its end
     assert guests.room.users_from("2001:db8::1") == 1
     guests.room.leave(first, "left")
     guests.room.leave(knocking, "reset")
@@ -251,3 +250,31 @@ def test_over_the_rate_one_is_paused() -> None:
     guests.room.receive(hasty, b"y\n" * 5, 2.0)
     assert hasty.paused
     assert drain(hasty) == "[You] y\n" * 5
+
+
+def test_a_long_pause_is_looked_at() -> None:
+    """A member that is not read for minutes is visited every few seconds: it may have gone."""
+    guests = Guests(rate=1, burst=1)
+    hasty = guests.join("a:1")
+    guests.say(hasty, b"x\n" * 100)
+    guests.room.touched()
+    guests.room.tick(GLANCE - 0.1)
+    assert hasty not in guests.room.touched()
+    guests.room.tick(GLANCE)
+    assert hasty in guests.room.touched()
+    assert hasty.paused
+    guests.room.tick(98.9)
+    assert hasty.paused
+    guests.room.tick(99.0)
+    assert not hasty.paused
+
+
+def test_endings_outside() -> None:
+    """Who leaves from outside is counted apart from members, and apart from guesses."""
+    guests = Guests(password=b"key")
+    for name, said in (("a:1", b""), ("b:2", b"guess\n")):
+        stranger = guests.join(name)
+        guests.room.receive(stranger, said or b"\n", 0.0)
+        guests.room.receive(stranger, b"", 0.0)
+    assert guests.room.left == {"left without coming in": 1}
+    assert guests.room.cut == {"wrong password": 1}
