@@ -1,6 +1,5 @@
 """A server that is left running: its transcript, its signals, its counters, systemd, its operator."""
 
-import contextlib
 import os
 import re
 import signal
@@ -115,15 +114,12 @@ def test_a_console_on_a_full_disk(mode: str) -> None:
 
 
 def test_a_storm_of_signals(start: Callable[..., Room]) -> None:
-    """SIGTERM is not lost among thousands of others."""
+    """SIGTERM is not lost behind thousands of others."""
     room = start()
     until = time.monotonic() + 0.5
     while time.monotonic() < until:
         room.signal(signal.SIGUSR1)
     room.signal(signal.SIGTERM)
-    for _ in range(3_000):
-        with contextlib.suppress(ProcessLookupError):
-            room.signal(signal.SIGUSR1)
     assert room.wait() == 0
 
 
