@@ -97,13 +97,13 @@ def _way_in(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="chatctl %(version)s")
 def cli() -> None:
-    """Group chat in terminals over plain TCP.
+    """Group chat in terminals over TCP, in plain text or under TLS.
 
     One runs the room (chatctl server 0.0.0.0 9999), everybody else enters it (chatctl client HOST 9999, or nc HOST
     9999).
 
-    Exit status: 0 done; 1 no connection, or the server cannot have its address; 2 usage; 3 an echo is missing; 4 the
-    room has another password; 130 Ctrl-C in client and bot.
+    Exit status: 0 done; 1 no connection, it was refused, or an address, a file or an output cannot be used; 2 usage, or
+    an input that cannot be read; 3 an echo is missing; 4 the room has another password; 130 Ctrl-C in client and bot.
     """
 
 
@@ -145,7 +145,7 @@ def cli() -> None:
     "--max-users",
     metavar="NUMBER",
     type=click.IntRange(1),
-    help="Members at a time; the next one is refused.  [default: 10000, or what the descriptor limit allows]",
+    help="Members at a time, those without the password yet included; the next is refused.  [default: 10000, or what the descriptor limit allows]",
 )
 @click.option(
     "--max-per-ip",
@@ -153,7 +153,7 @@ def cli() -> None:
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Members at a time from one address; 0: no limit.",
+    help="How many of them may come from one address; 0: no limit.",
 )
 @click.option(
     "--rate",
@@ -162,7 +162,7 @@ def cli() -> None:
     default=100.0,
     show_default=True,
     help="How fast a member is read after its burst: what it sends faster waits, and is not lost. A line counts once "
-    "for each 256 bytes. 0: no limit.",
+    "for each 256 bytes begun. 0: no limit.",
 )
 @click.option(
     "--burst",
@@ -211,7 +211,8 @@ def server(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: bo
     Started by a systemd socket unit, it takes the sockets from there: leave out IP and PORT.
 
     The room's lines appear on stdout. What is typed at the terminal is announced to all; /help lists the operator's
-    commands. Ctrl-C or SIGTERM ends the room: everybody is told and gets what was said before. SIGUSR1 prints counters.
+    commands. Ctrl-C or SIGTERM ends the room: everybody is told and gets what was said before; a second one ends it at
+    once. SIGUSR1 prints counters.
     SIGHUP opens the transcript anew and loads the certificates again; with a terminal, it ends the room.
 
     A connection that the other side has let die is found out within two minutes (TCP keepalive). One that takes nothing
@@ -240,7 +241,7 @@ def client(ip: str, port: int, tls: "SSLContext | None", password: bytes | None)
     Lines of stdin are said in the room, lines of the room appear on stdout; /help lists what else there is. Ctrl-D (the
     end of stdin) leaves once everything said has come back, Ctrl-C at once (exit status 130).
 
-    A room that needs a password asks for it on a terminal; elsewhere give --password-file.
+    For a room that needs a password, the client asks at its terminal if it is given none.
     """
     from chatctl.client import plain
 
@@ -277,7 +278,7 @@ def bot(
     """Say the lines of FILE, or of stdin, in the room at IP and PORT, and leave.
 
     A line that begins with / is said, not obeyed. Exit status 0 means that the server has echoed every line; 3 that
-    some are missing; 1 that the connection failed; 4 that the room has another password.
+    some are missing; 1 that the connection failed; 4 that the room has another password, or none was given.
     """
     from chatctl.bot import runner
 
