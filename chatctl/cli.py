@@ -145,7 +145,8 @@ def cli() -> None:
     "--max-users",
     metavar="NUMBER",
     type=click.IntRange(1),
-    help="Members at a time, those without the password yet included; the next is refused.  [default: 10000, or what the descriptor limit allows]",
+    help="Members at a time, those without the password yet included; the next is refused."
+    "  [default: 10000, or what the descriptor limit allows]",
 )
 @click.option(
     "--max-per-ip",
