@@ -28,7 +28,8 @@ _fences = itertools.count()
 def environment(**more: str) -> dict[str, str]:
     """An environment in which a program's output depends on nothing of the machine."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "PYTHON"))}
-    return kept | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"} | more
+    fixed = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PYTHONFAULTHANDLER": "1"}
+    return kept | fixed | more
 
 
 class Peer:
@@ -338,8 +339,13 @@ class Room:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """The exit status, as soon as there is one."""
-        return self.process.wait(PATIENCE)
+        """The exit status, as soon as there is one; where every thread is, on the server's stderr, if there is none."""
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGABRT)
+            self.process.wait()
+            raise
 
     def stop(self) -> None:
         """End the server, which must do so in good order and without a word on stderr beyond its log."""
@@ -348,12 +354,14 @@ class Room:
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         try:
-            assert self.wait() == 0
+            status = self.wait()
         finally:
             self.process.kill()
             self.process.wait()
             self._console.close()
             self._diagnostics.close()
+            print(self.stderr)
+        assert status == 0
         assert "Traceback" not in self.stderr
         assert "Exception" not in self.stderr
 

@@ -25,31 +25,6 @@ GARBAGE = b"\x17\x03\x03\x00\x20" + b"x" * 32  # what looks like a record
 both = pytest.mark.parametrize("command", ["client", "bot"])
 
 
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    """An authority that no machine knows."""
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with its certificate and those of a server and of a member."""
-    directory = tmp_path_factory.mktemp("certificates")
-    authority.cert_pem.write_to_path(str(directory / "authority.pem"))
-    for name, identity in (("server", "localhost"), ("member", "member@example.org")):
-        leaf = authority.issue_cert(identity)
-        leaf.private_key_and_cert_chain_pem.write_to_path(str(directory / f"{name}.pem"))
-        leaf.cert_chain_pems[0].write_to_path(str(directory / f"{name}.crt"))
-        leaf.private_key_pem.write_to_path(str(directory / f"{name}.key"))
-    return directory
-
-
-@pytest.fixture
-def trusted(files: Path) -> list[str]:
-    """The options of who trusts the authority."""
-    return ["--tls-ca", str(files / "authority.pem")]
-
-
 class OpenSSL:
     """``openssl s_server`` with one client; its stdin goes to the client, what the client says is on its stdout."""
 
