@@ -163,7 +163,7 @@ def test_key_updates(start: Start) -> None:
                 break
         renewals = 0
         with contextlib.suppress(BrokenPipeError):
-            while renewals < 400:
+            while renewals < 10_000:  # how many it has sent when it learns of its end depends on the machine
                 openssl.stdin.write(b"K\n")  # asks for new keys, if it comes alone
                 openssl.stdin.flush()
                 while (line := openssl.stdout.readline()) and not line.startswith(b"KEYUPDATE"):
@@ -175,7 +175,7 @@ def test_key_updates(start: Start) -> None:
                     openssl.stdin.write(b"still here\n")
                     openssl.stdin.flush()
                     name = member.until(r"\] still here$")[-1].split("]")[0].removeprefix("[")
-        assert 200 < renewals < 400
+        assert 200 < renewals < 10_000
     assert member.until("left")[-1] == f"< The user {name} left (1 user online)"
     room.assert_clean()
     room.stop()
