@@ -132,7 +132,7 @@ def test_max_per_ip(start: Start) -> None:
     second.half_close()
     first.until("left")
     second.rest()
-    room.peer()
+    room.next_in()
     room.stop()
     assert f"{third.name} refused: too many connections from your address" in room.stderr
 

@@ -424,7 +424,7 @@ def test_out_of_descriptors(start: Start) -> None:
     assert sum(room.usage.cpu_times()[:2]) - sum(spent[:2]) < 0.6
     inside.pop().close()
     inside[0].until("left")
-    assert room.peer().fence() == []
+    assert room.next_in().fence() == []
 
 
 @pytest.mark.parametrize("visits", [300, pytest.param(3_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
