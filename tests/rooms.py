@@ -358,6 +358,7 @@ class Room:
             peer.close()
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
+        status: int | None = None
         try:
             status = self.wait()
         finally:
@@ -365,7 +366,7 @@ class Room:
             self.process.wait()
             self._console.close()
             self._diagnostics.close()
-        assert status == 0, self.stderr
+            assert status == 0, f"exit status {status}\n{self.stderr}"
         assert "Traceback" not in self.stderr
         assert "Exception" not in self.stderr
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from chatctl.client.connection import MAX_LINE, Connection, clean_lines, connect, converse, lines_of
+from chatctl.client.connection import MAX_LINE, Connection
+from chatctl.client.conversation import clean_lines, connect, converse, lines_of
 from chatctl.display import show
 from chatctl.errors import EchoError, InputError, NetworkError
 from chatctl.wire import Event, LineDecoder

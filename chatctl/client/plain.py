@@ -5,7 +5,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from chatctl.client.connection import Connection, connect, converse, lines_of
+from chatctl.client.connection import Connection
+from chatctl.client.conversation import connect, converse, lines_of
 from chatctl.display import show
 from chatctl.password import check
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatctl.client.connection import MAX_LINE, Connection, Stage, converse, lines_of
+from chatctl.client.connection import MAX_LINE, Connection, Stage
+from chatctl.client.conversation import converse, lines_of
 from chatctl.client.secure import secure
 from chatctl.errors import InputError, NetworkError, PasswordError
 from chatctl.wire import NEEDS_PASSWORD, WRONG_PASSWORD, Event, Kind, answer
@@ -188,9 +189,9 @@ def test_nothing_is_sent_before_the_first_line() -> None:
 
 def test_a_server_that_never_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a first line does not wait for ever."""
-    monkeypatch.setattr("chatctl.client.connection._SILENCE", 0.01)
+    monkeypatch.setattr("chatctl.client.conversation.SILENCE", 0.01)
     near, far = socket.socketpair()
-    with far, pytest.raises(NetworkError, match="said nothing for 0 s: is it a chat server"):
+    with far, pytest.raises(NetworkError, match="said nothing for 30 s: is it a chat server"):
         converse(near, Connection(), [[b"hi"]], lambda _: None)
 
 

@@ -22,6 +22,7 @@ IO = {"socket", "selectors", "threading", "ssl", "time", "click"}
 PURE = [
     "wire.py",
     "telnet.py",
+    "client/connection.py",
     *(f"server/{name}.py" for name in ("broadcast", "commands", "counters", "deadlines", "door", "room", "roster")),
 ]
 FOLDERS = {"server", "client", "bot"}
@@ -53,7 +54,8 @@ def test_imports_run_downwards(module: str) -> None:
     ours = {name.removeprefix("chatctl.") for name in imported(module) if name.startswith("chatctl.")}
     if folder in FOLDERS:
         others = {name for name in ours if name.split(".")[0] in FOLDERS - {folder}}
-        assert all(folder == "bot" and name.startswith("client.connection.") for name in others)
+        lent = ("client.connection.", "client.conversation.")
+        assert all(folder == "bot" and name.startswith(lent) for name in others)
         assert not any(name.startswith("cli.") for name in ours)
     elif module not in ("cli.py", "__main__.py"):
         assert not {name.split(".")[0] for name in ours} & (FOLDERS | {"cli"})
