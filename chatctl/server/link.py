@@ -3,9 +3,9 @@
 import contextlib
 import socket
 import struct
-import sys
 from typing import TYPE_CHECKING
 
+from chatctl.keepalive import keep_alive
 from chatctl.server.broadcast import Log
 from chatctl.server.roster import Member
 
@@ -16,20 +16,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, no time: close() resets and t
 
 _LEFTOVERS = 64  # reads, of 64 KiB, of what a peer that does not close had still sent
 
-# A dead peer is found out within two minutes: an idle one by keepalive probes, one that is owed something by how long
-# what was sent may stay unacknowledged. On Linux that second limit ends the probes as well, so they agree (tcp(7)).
-_PATIENCE = 120  # seconds
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 0x10), _PATIENCE // 2),  # macOS: TCP_KEEPALIVE, 0x10
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PATIENCE // 8),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-]
-if sys.platform == "linux":
-    _KEEPALIVE.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _PATIENCE * 1000))
-elif sys.platform == "darwin":
-    _KEEPALIVE.append((socket.IPPROTO_TCP, 0x80, _PATIENCE))  # TCP_RXT_CONNDROPTIME (netinet/tcp.h)
+PATIENCE = 120
+"""Seconds after which a dead peer is given up."""
 
 
 class Link(Member):
@@ -72,9 +60,7 @@ class Link(Member):
 
     def watch_over(self) -> None:
         """Have the kernel send at once, and find out about a dead peer."""
-        for option in _KEEPALIVE:
-            with contextlib.suppress(OSError):  # it may be gone already, which the first read will say
-                self.sock.setsockopt(*option)
+        keep_alive(self.sock, PATIENCE)
 
     def close(self) -> None:
         """Close the socket, which nobody uses any more.
