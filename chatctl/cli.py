@@ -1,15 +1,13 @@
 """The Click group: options in, calls out. A command imports what it runs inside its body: ``--help`` is quick."""
 
-import functools
-import math
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatctl import __version__
 from chatctl.errors import ChatctlError
+from chatctl.options import Number, network, place, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -28,70 +26,6 @@ class _Group(click.Group):
             if os.isatty(2):
                 click.echo(err=True)  # the shell's prompt does not follow ^C on its line
             ctx.exit(130)
-
-
-class _Number(click.FloatRange):
-    """A number, which NaN is not, and a finite one."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
-        return number
-
-
-def _network(text: str) -> object:
-    from chatctl.server.door import network
-
-    try:
-        return network(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}: write it as in 192.0.2.0/24 or 2001:db8::/32.") from error
-
-
-def _place(text: str) -> str:
-    from chatctl.server.metrics import address
-
-    try:
-        address(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
-    return text
-
-
-def _way_in(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that enters a room the options for its TLS and its password."""
-
-    @click.option("--tls", "speak_tls", is_flag=True, help="Speak TLS; the other --tls options mean it as well.")
-    @click.option("--tls-ca", metavar="FILE", help="Trust the authorities in FILE (PEM) and no others.")
-    @click.option("--tls-cert", metavar="FILE", help="Show the certificate in FILE (PEM) if the server asks for one.")
-    @click.option("--tls-key", metavar="FILE", help="Its private key, if that is not in the same file.")
-    @click.option(
-        "--password-file",
-        metavar="FILE",
-        help="If the room needs a password, send the first line of FILE.  [default: the variable CHATCTL_PASSWORD]",
-    )
-    @functools.wraps(command)
-    def enter(
-        speak_tls: bool,
-        tls_ca: str | None,
-        tls_cert: str | None,
-        tls_key: str | None,
-        password_file: str | None,
-        **arguments: Any,
-    ) -> None:
-        if tls_key is not None and tls_cert is None:
-            raise click.UsageError("--tls-key needs --tls-cert FILE")
-        context = None
-        if speak_tls or tls_ca is not None or tls_cert is not None:  # "" is a variable that is not set, not plain text
-            from chatctl.tls import client_context
-
-            context = client_context(tls_ca, tls_cert, tls_key)
-        from chatctl import password
-
-        command(**arguments, tls=context, password=password.given(password_file))
-
-    return enter
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -159,7 +93,7 @@ def cli() -> None:
 @click.option(
     "--rate",
     metavar="LINES_PER_SECOND",
-    type=_Number(0),
+    type=Number(0),
     default=100.0,
     show_default=True,
     help="How fast a member is read after its burst: what it sends faster waits, and is not lost. A line counts once "
@@ -176,7 +110,7 @@ def cli() -> None:
 @click.option(
     "--idle-timeout",
     metavar="SECONDS",
-    type=_Number(0),
+    type=Number(0),
     default=0.0,
     show_default=True,
     help="End a member that sends nothing for so long; 0: never.",
@@ -185,14 +119,14 @@ def cli() -> None:
     "--allow",
     metavar="CIDR",
     multiple=True,
-    type=_network,
+    type=network,
     help="Let in only who comes from this network (192.0.2.0/24, 2001:db8::/32) or address; repeatable.",
 )
 @click.option(
     "--deny",
     metavar="CIDR",
     multiple=True,
-    type=_network,
+    type=network,
     help="Let nobody in from this network or address, whatever is allowed; repeatable.",
 )
 @click.option(
@@ -201,7 +135,7 @@ def cli() -> None:
 @click.option(
     "--metrics",
     metavar="HOST:PORT",
-    type=_place,
+    type=place,
     help="Serve counters for Prometheus over HTTP; needs chatctl[metrics].",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Also say on stderr who was refused and why members went.")
@@ -235,18 +169,75 @@ def server(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: bo
 @cli.command()
 @click.argument("ip")
 @click.argument("port", type=click.IntRange(1, 65535))
-@_way_in
-def client(ip: str, port: int, tls: "SSLContext | None", password: bytes | None) -> None:
+@click.option("--plain", is_flag=True, help="Edit and draw nothing, as in a pipe.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colours for names and notices; auto: on a terminal, unless the variable NO_COLOR is set.",
+)
+@click.option(
+    "--timestamps/--no-timestamps",
+    default=None,
+    help="Put the local time (HH:MM) before every line.  [default: on a terminal]",
+)
+@click.option(
+    "--notices",
+    type=click.Choice(["all", "smart", "none"]),
+    default="all",
+    show_default=True,
+    help="Who entered and left: everybody; only who spoke, with many at once in one line; nobody.",
+)
+@click.option(
+    "--highlight",
+    metavar="WORD",
+    multiple=True,
+    help="A message with WORD is a mention of you, like one with your address; repeatable.",
+)
+@click.option(
+    "--bell",
+    type=click.Choice(["never", "mention", "always"]),
+    default="mention",
+    show_default=True,
+    help="When the terminal's bell rings: for no message, for mentions, for all.",
+)
+@click.option(
+    "--reconnect/--no-reconnect",
+    default=True,
+    show_default=True,
+    help="On a terminal, come back when the connection is lost: after 1 to 60 s.",
+)
+@way_in
+def client(ip: str, port: int, **options: Any) -> None:
     """Enter the room at IP (an address or a host name) and PORT.
 
-    Lines of stdin are said in the room, lines of the room appear on stdout; /help lists what else there is. Ctrl-D (the
-    end of stdin) leaves once everything said has come back, Ctrl-C at once (exit status 130).
+    On a terminal there is a line to edit, with history and completion; /help lists the keys. Ctrl-D on an empty line
+    leaves, Ctrl-C there leaves at once (exit status 130).
+
+    In a pipe, with --plain or where TERM is dumb, lines of stdin are said in the room and lines of the room appear on
+    stdout as they are; the end of stdin leaves once everything said has come back.
 
     For a room that needs a password, the client asks at its terminal if it is given none.
     """
-    from chatctl.client import plain
+    from chatctl.client import run
 
-    plain.run(ip, port, tls=tls, password=password)
+    run(ip, port, **options)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that completes chatctl's commands and options in SHELL.
+
+    Have it read when the shell starts: eval "$(chatctl completion bash)" in ~/.bashrc, the same with zsh in ~/.zshrc;
+    chatctl completion fish > ~/.config/fish/completions/chatctl.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found
+    click.echo(found(cli, {}, "chatctl", "_CHATCTL_COMPLETE").source())
 
 
 @cli.command()
@@ -257,14 +248,14 @@ def client(ip: str, port: int, tls: "SSLContext | None", password: bytes | None)
 @click.option(
     "--rate",
     metavar="LINES_PER_SECOND",
-    type=_Number(0.001),
+    type=Number(0.001),
     help="Say no more lines a second than this.  [default: no limit]",
 )
 @click.option(
     "--repeat", metavar="NUMBER", type=click.IntRange(1), default=1, show_default=True, help="Say all of it this often."
 )
 @click.option("--wait-for-echo", is_flag=True, help="Say a line only when the one before has come back.")
-@_way_in
+@way_in
 def bot(
     ip: str,
     port: int,

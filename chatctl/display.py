@@ -1,16 +1,150 @@
-"""Events of the wire on a screen, for the client and the bot."""
+"""Events of the wire → text for a screen, for the client and the bot.
+
+Without options the text is what stands on the wire. The heads of the wire tell own lines, messages, notices and answers
+apart; colours only add to that. What comes from the network is clean by now (`wire.clean`): the only escape sequences
+in the text are the ones made here, all of them SGR (ECMA-48, section 8.3.117).
+"""
+
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 
 from chatctl import output
 from chatctl.errors import OutputError
-from chatctl.wire import Event
+from chatctl.wire import Event, Kind, online
+
+PALETTE = (167, 166, 100, 64, 28, 30, 32, 27, 63, 134, 163, 161)
+"""Colours for names, of xterm's 256: each has a contrast of 3:1 or more to black and to white (WCAG 2.1, 1.4.11)."""
+
+FOLD = 3
+"""Notices in a row that are shown one by one; more are folded into one line, where notices are folded."""
+
+_SPEAKERS = 10_000  # members remembered to have spoken
+_CLOCK = "%H:%M "
+_TAB = "    "  # the columns of a real one depend on where it begins
+_BOLD, _DIM, _REVERSED = "1", "2", "7"
+
+_NOTICES = {Kind.ENTERED, Kind.LEFT}
 
 
-def text(events: list[Event]) -> str:
-    """The lines of some events, as they stand on the wire."""
-    return "".join(f"{event.line}\n" for event in events)
+class Display:
+    """Turns events into text, one batch after another.
+
+    Args:
+        color: tell names and kinds apart by colours too.
+        timestamps: put the local time before every line, as HH:MM.
+        notices: which of the lines about members that enter or leave are shown: ``all``; ``none``; ``smart``: only
+            those about members who spoke, and more than `FOLD` in a row as one line with their numbers.
+        highlight: words that are a mention of whoever reads, besides ``me``.
+        width: called for the columns of the screen, to wrap at words with a hanging indent; None: lines stay as they
+            are.
+
+    ``me``: the reader's own address, once it is known. ``mentioned``: set when a mention was shown; the reader of this
+    resets it.
+    """
+
+    def __init__(
+        self,
+        *,
+        color: bool = False,
+        timestamps: bool = False,
+        notices: str = "all",
+        highlight: Sequence[str] = (),
+        width: Callable[[], int] | None = None,
+    ) -> None:
+        self.mentioned = False
+        self._color = color
+        self._timestamps = timestamps
+        self._notices = notices
+        self._highlight = tuple(highlight)
+        self._width = width
+        self._columns = 0
+        self._speakers: dict[str, None] = {}
+        self._me: str | None = None
+        self._mention = _any_of(self._highlight)
+
+    @property
+    def me(self) -> str | None:
+        """The reader's own address."""
+        return self._me
+
+    @me.setter
+    def me(self, name: str) -> None:
+        self._me = name
+        self._mention = _any_of((name, *self._highlight))
+
+    def text(self, events: Iterable[Event], now: float) -> str:
+        """The lines of some events that came together.
+
+        Args:
+            events: in their order.
+            now: seconds since the epoch.
+        """
+        self._columns = self._width() if self._width else 0
+        stamp = time.strftime(_CLOCK, time.localtime(now)) if self._timestamps else ""
+        if self._notices == "smart":
+            return "".join(self._smart(events, stamp))
+        if self._notices == "none":
+            events = (event for event in events if event.kind not in _NOTICES)
+        return "".join([self._line(event, stamp) for event in events])
+
+    def note(self, text: str, now: float) -> str:
+        """A line of the program's own, which no server can have sent: its head is none of the wire's."""
+        return self.text([Event(Kind.OTHER, f"-- {text}")], now)
+
+    def _smart(self, events: Iterable[Event], stamp: str) -> Iterator[str]:
+        """Like `text`, without the notices about those who never spoke."""
+        kept = [event for event in events if self._concerns(event)]
+        for noticed, run in groupby(kept, lambda event: event.kind in _NOTICES):
+            group = list(run)
+            if noticed and len(group) > FOLD:
+                entered = sum(event.kind is Kind.ENTERED for event in group)
+                parts = [(entered, "entered"), (len(group) - entered, "left")]
+                counts = ", ".join(f"{number} {what}" for number, what in parts if number)
+                group = [Event(Kind.LEFT, f"-- {counts} ({online(group[-1].users or 0)})")]
+            for event in group:
+                yield self._line(event, stamp)
+
+    def _concerns(self, event: Event) -> bool:
+        """Whether an event is no notice, or one about somebody who spoke."""
+        if event.kind is Kind.MESSAGE and event.name:
+            self._speakers.pop(event.name, None)
+            self._speakers[event.name] = None
+            if len(self._speakers) > _SPEAKERS:
+                del self._speakers[next(iter(self._speakers))]
+        if event.kind is Kind.LEFT and event.name:
+            return self._speakers.pop(event.name, "never") is None
+        return event.kind is not Kind.ENTERED or event.name in self._speakers
+
+    def _line(self, event: Event, stamp: str) -> str:
+        mention = event.kind is Kind.MESSAGE and self._mention is not None and bool(self._mention.search(event.text))
+        self.mentioned |= mention
+        line = self._colored(event, stamp, mention) if self._color else stamp + event.line
+        if not self._columns:
+            return line + "\n"
+        line = line.replace("\t", _TAB)
+        width = self._columns
+        if line.isascii() and len(line) <= width:
+            return line + "\n"
+        return _wrapped(line, width, len(stamp) + len(event.line) - len(event.text))
+
+    def _colored(self, event: Event, stamp: str, mention: bool) -> str:
+        if stamp:
+            stamp = _sgr(_DIM, stamp)
+        if event.kind is Kind.MESSAGE and event.name:
+            look = f"38;5;{PALETTE[zlib.crc32(event.name.encode()) % len(PALETTE)]}"
+            head = event.line.removesuffix(event.text).rstrip(" ")
+            return f"{stamp}{_sgr(f'{_REVERSED};{look}' if mention else look, head)} {event.text}"
+        if event.kind is Kind.OWN:
+            return f"{stamp}{_sgr(_BOLD, '[You]')} {event.text}"
+        if event.kind is Kind.ANSWER:
+            return stamp + _sgr(_BOLD, event.line)
+        return stamp + _sgr(_DIM, event.line)
 
 
-def show(events: list[Event]) -> None:
+def show(display: Display, events: list[Event]) -> None:
     """Write events to stdout at once, in UTF-8 whatever the locale.
 
     Raises:
@@ -18,8 +152,36 @@ def show(events: list[Event]) -> None:
         OutputError: stdout cannot be written.
     """
     try:
-        output.write(1, text(events).encode())
+        output.write(1, display.text(events, time.time()).encode())
     except BrokenPipeError:
         raise
     except OSError as error:
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def _sgr(look: str, text: str) -> str:
+    return f"\x1b[{look}m{text}\x1b[0m"
+
+
+def _any_of(words: Sequence[str]) -> re.Pattern[str] | None:
+    """What finds one of the words where it stands by itself, in capitals or not."""
+    if not any(words):
+        return None
+    return re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(word) for word in words if word)})(?!\w)", re.IGNORECASE)
+
+
+def _wrapped(line: str, width: int, head: int) -> str:
+    """A line in rows of so many columns, wrapped at words; rows after the first are indented like the text, if it fits.
+
+    Args:
+        line: may have SGR sequences.
+        width: columns.
+        head: columns before the text.
+    """
+    import wcwidth  # where no width is asked for it need not load
+
+    if wcwidth.width(line) <= width:
+        return line + "\n"
+    indent = " " * min(head, width // 3)
+    rows = wcwidth.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False, replace_whitespace=False)
+    return "\n".join(rows) + "\n"

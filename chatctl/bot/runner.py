@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from chatctl.client.connection import MAX_LINE, Connection
 from chatctl.client.conversation import clean_lines, connect, converse, lines_of
-from chatctl.display import show
+from chatctl.display import Display, show
 from chatctl.errors import EchoError, InputError, NetworkError
 from chatctl.wire import Event, LineDecoder
 
@@ -74,11 +74,12 @@ class _Echoes:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._came = threading.Condition()
+        self._display = Display()
 
     def show(self, events: list[Event]) -> None:
         with self._came:
             self._came.notify()
-        show(events)
+        show(self._display, events)
 
     def wait(self) -> None:
         """Wait for the echo of what was sent last.

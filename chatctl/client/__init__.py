@@ -1,1 +1,76 @@
 """A person in the room, or a pipe."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+_NO_CURSOR = {"", "dumb", "unknown"}  # values of TERM: a line on those cannot be drawn anew
+
+
+def is_rich(*, plain: bool, stdin: bool, stdout: bool, term: str) -> bool:
+    """Whether the client edits lines and draws, or is a filter.
+
+    Args:
+        plain: whether the user has asked for a filter.
+        stdin: whether it is a terminal.
+        stdout: likewise.
+        term: the environment's TERM.
+    """
+    return not plain and stdin and stdout and term not in _NO_CURSOR
+
+
+def is_colored(choice: str, *, rich: bool, environment: Mapping[str, str]) -> bool:
+    """Whether to use colours; ``auto``: on a terminal, unless NO_COLOR (no-color.org) is set and not empty."""
+    return choice == "always" or (choice == "auto" and rich and not environment.get("NO_COLOR"))
+
+
+def run(
+    host: str,
+    port: int,
+    *,
+    tls: "ssl.SSLContext | None" = None,
+    password: bytes | None = None,
+    plain: bool = False,
+    color: str = "auto",
+    timestamps: bool | None = None,
+    notices: str = "all",
+    highlight: Sequence[str] = (),
+    bell: str = "mention",
+    reconnect: bool = True,
+) -> None:
+    """Be a member: on a terminal until the person there leaves, as a filter until the server closes.
+
+    Args:
+        host: a name or an address.
+        port: the server's.
+        tls: from `tls.client_context`; None: plain text.
+        password: for a room that needs one; None: whoever is at the terminal is asked.
+        plain: be a filter on a terminal too.
+        color: ``auto``, ``always`` or ``never``.
+        timestamps: before every line; None: on a terminal.
+        notices: see `Display`.
+        highlight: see `Display`.
+        bell: see `terminal.run`.
+        reconnect: come back when the connection is lost; a filter never does.
+
+    Raises:
+        ChatctlError: see `plain.run` and `terminal.run`.
+    """
+    rich = is_rich(plain=plain, stdin=os.isatty(0), stdout=os.isatty(1), term=os.environ.get("TERM", ""))
+    look = {
+        "color": is_colored(color, rich=rich, environment=os.environ),
+        "timestamps": rich if timestamps is None else timestamps,
+        "notices": notices,
+        "highlight": highlight,
+    }
+    if rich:
+        from chatctl.client import terminal
+
+        terminal.run(host, port, tls=tls, password=password, reconnect=reconnect, bell=bell, **look)
+    else:
+        from chatctl.client import plain as filtered
+
+        filtered.run(host, port, tls=tls, password=password, **look)

@@ -53,6 +53,11 @@ class Connection:
         """Lines without an echo, so far."""
         return self._passed_over + len(self._due)
 
+    @property
+    def due(self) -> list[bytes]:
+        """The lines whose echoes may still come."""
+        return list(self._due)
+
     def send(self, line: bytes) -> bytes:
         """The bytes to send for a clean line; its echo is due from now on, if it is chat."""
         if not self._begun:  # a byte-order mark vanishes there on the wire

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from chatctl.client.connection import MAX_LINE, SILENCE, Connection, Stage
 from chatctl.errors import InputError, NetworkError
+from chatctl.keepalive import keep_alive
 from chatctl.wire import Event, LineDecoder, Rejected
 
 if TYPE_CHECKING:  # a client without TLS does not wait for it to load
@@ -24,8 +25,11 @@ if TYPE_CHECKING:  # a client without TLS does not wait for it to load
 
 Link: TypeAlias = "socket.socket | SecureSocket"
 
-_CHUNK = 65536  # bytes read at a time
+CHUNK = 65536
+"""Bytes read at a time."""
+
 _PATIENCE = 10.0  # seconds to wait for a connection, for its handshake, and for any echo
+_DEAD = 60  # seconds after which a dead server is given up
 _WINDOW = 256 * 1024  # bytes sent ahead of their echoes
 
 
@@ -37,11 +41,11 @@ def connect(host: str, port: int, tls: "ssl.SSLContext | None" = None) -> Link:
     """
     try:
         sock = socket.create_connection((host, port), timeout=_PATIENCE)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
         raise NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}") from error
+    keep_alive(sock, _DEAD)
     if tls is None:
         return sock
     from chatctl.client.secure import secure
@@ -61,7 +65,7 @@ def lines_of(descriptor: int) -> Iterator[list[bytes]]:
     data = b"\n"
     while data:
         try:
-            data = os.read(descriptor, _CHUNK)
+            data = os.read(descriptor, CHUNK)
         except BlockingIOError:  # somebody else who has it open has set it non-blocking
             select.select([descriptor], [], [])
             continue
@@ -109,7 +113,7 @@ def converse(
         data = b"\n"
         while data:
             try:
-                data = link.recv(_CHUNK)
+                data = link.recv(CHUNK)
             except OSError as error:
                 raise sender.failure or NetworkError(connection.trouble(error)) from error
             with sender.echoed:

@@ -1,20 +1,21 @@
 """The client as a filter: lines from stdin into the room, lines of the room to stdout, as they are."""
 
 import contextlib
+import functools
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chatctl.client.connection import Connection
 from chatctl.client.conversation import connect, converse, lines_of
-from chatctl.display import show
+from chatctl.display import Display, show
 from chatctl.password import check
 
 if TYPE_CHECKING:
     import ssl
 
 
-def run(host: str, port: int, *, tls: "ssl.SSLContext | None" = None, password: bytes | None = None) -> None:
+def run(host: str, port: int, *, tls: "ssl.SSLContext | None", password: bytes | None, **look: Any) -> None:
     """Be a member until the server closes; at the end of stdin, half-close.
 
     Args:
@@ -22,6 +23,7 @@ def run(host: str, port: int, *, tls: "ssl.SSLContext | None" = None, password: 
         port: the server's.
         tls: from `tls.client_context`; None: plain text.
         password: for a room that needs one; None: whoever is at the terminal is asked.
+        look: of the `Display`.
 
     Raises:
         NetworkError: there is no connection, it broke, or the server closed it first.
@@ -30,8 +32,9 @@ def run(host: str, port: int, *, tls: "ssl.SSLContext | None" = None, password: 
         OutputError: stdout cannot be written.
     """
     link = connect(host, port, tls)
+    display = Display(**look)
     with contextlib.suppress(BrokenPipeError):  # nobody reads on, as in ``| head -1``: that is an end like another
-        converse(link, Connection(password), lines_of(0), show, _ask)
+        converse(link, Connection(password), lines_of(0), functools.partial(show, display), _ask)
 
 
 def _ask() -> bytes | None:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Self
+from typing import Any, Self
 
 from chatctl.errors import NetworkError
 from chatctl.tls import Layer, NotTLS, explain
@@ -53,6 +53,10 @@ class SecureSocket:
                 self._sock.send(self._layer.send(b""), socket.MSG_DONTWAIT)
             self._sending.release()
         self._sock.close()
+
+    def getsockname(self) -> Any:
+        """The address of this side."""
+        return self._sock.getsockname()
 
     def settimeout(self, seconds: float | None) -> None:
         """Have what takes longer raise `TimeoutError`."""

@@ -106,7 +106,7 @@ def test_received_text_is_cleaned_again() -> None:
 
 def test_the_screen(window: Callable[..., Window], room: Room) -> None:
     """What is typed and what comes stand below one another, and no member can clear the screen of another."""
-    client = window("client", "127.0.0.1", str(room.port), echo=True)
+    client = window("client", "--plain", "127.0.0.1", str(room.port), echo=True)
     client.until("(1 user online)")
     client.type("한국어 👋")
     client.until("[You] 한국어 👋")
@@ -126,7 +126,7 @@ def test_the_screen(window: Callable[..., Window], room: Room) -> None:
 def test_keys_that_end(window: Callable[..., Window], room: Room, key: str, status: int) -> None:
     """Ctrl-D ends with 0, Ctrl-C with 130, both without a word, and the others see it."""
     watcher = room.peer()
-    client = window("client", "127.0.0.1", str(room.port))
+    client = window("client", "--plain", "127.0.0.1", str(room.port))
     client.until("(2 users online)")
     getattr(client.process, key)()
     assert client.end() == status
@@ -136,7 +136,7 @@ def test_keys_that_end(window: Callable[..., Window], room: Room, key: str, stat
 
 def test_a_server_that_goes_away(window: Callable[..., Window], room: Room) -> None:
     """The client says so and ends with 1, after everything that the server sent."""
-    client = window("client", "127.0.0.1", str(room.port))
+    client = window("client", "--plain", "127.0.0.1", str(room.port))
     client.until("(1 user online)")
     room.signal(signal.SIGTERM)
     assert client.end() == 1

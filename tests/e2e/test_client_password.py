@@ -120,7 +120,7 @@ def test_no_password(program: Callable[..., Program], command: str) -> None:
 @pytest.fixture
 def asked(window: Callable[..., Window], listening: socket.socket) -> Iterator[tuple[Window, socket.socket]]:
     """A client on a terminal that asks for the password, and the server's end of its connection."""
-    client = window("client", "127.0.0.1", str(listening.getsockname()[1]), echo=True)
+    client = window("client", "--plain", "127.0.0.1", str(listening.getsockname()[1]), echo=True)
     peer, _ = listening.accept()
     with peer:
         peer.settimeout(PATIENCE)

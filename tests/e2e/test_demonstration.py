@@ -16,14 +16,14 @@ def test_the_demonstration(window: Callable[..., Window], mode: str) -> None:
     server, port = serve(window, mode)
     assert server.lines == [f"Chat Server started on port {port}."]
 
-    a = window("client", "127.0.0.1", port)
+    a = window("client", "--plain", "127.0.0.1", port)
     a.until("(1 user online)")
     name_a = server.until("(1 user online)")[-1].split()[3]
     a.type("Hi, I am User1. I am the first.")
     a.until("I am the first.")
     a.type("Nobody there?")
     a.until("Nobody there?")
-    b = window("client", "127.0.0.1", port)
+    b = window("client", "--plain", "127.0.0.1", port)
     b.until("(2 users online)")
     name_b = server.until("(2 users online)")[-1].split()[3]
     a.until("(2 users online)")
@@ -82,7 +82,7 @@ def test_the_demonstration(window: Callable[..., Window], mode: str) -> None:
 def test_a_third_window_listens(window: Callable[..., Window], mode: str) -> None:
     """Three are in the room at once; who only listens sees all that the two others say, and their leaves."""
     server, port = serve(window, mode)
-    listener, a, b = (window("client", "127.0.0.1", port) for _ in range(3))
+    listener, a, b = (window("client", "--plain", "127.0.0.1", port) for _ in range(3))
     for joined in (listener, a, b):
         joined.until("online)")
     server.until("(3 users online)")

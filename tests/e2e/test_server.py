@@ -32,7 +32,7 @@ def test_ctrl_c(window: Callable[..., Window], mode: str) -> None:
     """Ctrl-C in the server's window ends it with 0; a client in the room is told."""
     server = window("server", "127.0.0.1", "0", "--mode", mode)
     port = server.until(".")[0].split()[-1].removesuffix(".")
-    client = window("client", "127.0.0.1", port)
+    client = window("client", "--plain", "127.0.0.1", port)
     client.until("(1 user online)")
     server.process.sendintr()
     assert server.end() == 0

@@ -57,14 +57,21 @@ def test_imports_run_downwards(module: str) -> None:
         lent = ("client.connection.", "client.conversation.")
         assert all(folder == "bot" and name.startswith(lent) for name in others)
         assert not any(name.startswith("cli.") for name in ours)
-    elif module not in ("cli.py", "__main__.py"):
+    elif module not in ("cli.py", "options.py", "__main__.py"):
         assert not {name.split(".")[0] for name in ours} & (FOLDERS | {"cli"})
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli.py"])
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in ("cli.py", "options.py")])
 def test_only_the_command_line_knows_click(module: str) -> None:
     """Everything else can be used without it."""
     assert "click" not in {name.split(".")[0] for name in imported(module)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_editor_knows_the_toolkit(module: str) -> None:
+    """prompt_toolkit is behind the client's terminal, and nowhere else."""
+    knows = "prompt_toolkit" in {name.split(".")[0] for name in imported(module)}
+    assert knows == (module in ("client/editor.py", "client/graphemes.py", "client/history.py"))
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:
@@ -72,19 +79,23 @@ def test_no_module_hides_one_of_the_standard_library() -> None:
     assert not {Path(module).stem for module in MODULES} & sys.stdlib_module_names - {"__init__", "__main__"}
 
 
+def modules(*arguments: str) -> set[str]:
+    """What a run of Python loads."""
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, env=environment()
+    )
+    return {line.split("|")[-1].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_the_filter_is_light() -> None:
+    """In a pipe the client loads nothing of what its terminal needs."""
+    loaded = {name.split(".")[0] for name in modules("-m", "chatctl", "client", "127.0.0.1", "1")}
+    assert "socket" in loaded
+    assert not loaded & {"asyncio", "prompt_toolkit", "wcwidth", "ssl"}
+
+
 def test_help_imports_nothing_but_click() -> None:
     """``--help`` loads no module that ``import click`` does not, but for ours and what click loads to print it."""
-
-    def modules(*arguments: str) -> set[str]:
-        run = subprocess.run(
-            [sys.executable, "-X", "importtime", *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment(),
-        )
-        return {line.split("|")[-1].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
-
     extra = modules("-m", "chatctl", "--help") - modules("-c", "import click, click.shell_completion")
     heavy = {
         "asyncio",
@@ -99,7 +110,11 @@ def test_help_imports_nothing_but_click() -> None:
         "ipaddress",
     }
     assert not {name.split(".")[0] for name in extra} & heavy
-    assert {name for name in extra if name.startswith("chatctl.")} == {"chatctl.cli", "chatctl.errors"}
+    assert {name for name in extra if name.startswith("chatctl.")} == {
+        "chatctl.cli",
+        "chatctl.errors",
+        "chatctl.options",
+    }
 
 
 def test_defaults_are_those_of_the_modules() -> None:

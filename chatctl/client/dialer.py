@@ -1,0 +1,134 @@
+"""A connection to a server that is made again when it is lost.
+
+Two threads do the blocking: one connects and receives, one sends. What comes goes into a backlog, with a mark where a
+connection begins and where it ends, so that whoever takes from it sees everything in its order.
+"""
+
+import contextlib
+import queue
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from chatctl import wire
+from chatctl.client.connection import SILENCE
+from chatctl.client.conversation import CHUNK, Link, connect
+from chatctl.client.flusher import Backlog
+from chatctl.errors import ChatctlError
+
+if TYPE_CHECKING:
+    import ssl
+
+_LONGEST = 60.0  # seconds between two attempts, at most
+_DOUBLINGS = 6  # of the first second, until that is reached
+
+
+def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
+    """Seconds to wait before each attempt: from 1, doubled each time, up to 60, and up to half as much again by chance.
+
+    The chance keeps those whom one server has lost from coming back all at once (RFC 9293 has no say in this; see
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+
+    Args:
+        chance: gives numbers from 0 to 1.
+    """
+    attempt = 0
+    while True:
+        yield min(2**attempt * (1 + chance() / 2), _LONGEST)
+        attempt = min(attempt + 1, _DOUBLINGS)
+
+
+class Up(NamedTuple):
+    """A connection has been made; bytes from it follow. ``name`` is the address that this side has in it."""
+
+    name: str
+
+
+class Down(NamedTuple):
+    """A connection has ended, or could not be made. ``error`` says why, if it was no good end."""
+
+    error: ChatctlError | OSError | None
+
+
+Mark = Up | Down
+
+
+class Dialer:
+    """Connects, receives and sends, over and over.
+
+    Args:
+        host: a name or an address.
+        port: the server's.
+        tls: from `tls.client_context`; None: plain text.
+        backlog: what comes goes there.
+
+    ``up``: there is a connection now, whatever of it still waits in the backlog.
+    """
+
+    def __init__(self, host: str, port: int, tls: "ssl.SSLContext | None", backlog: Backlog[Mark]) -> None:
+        self.up = False
+        self._target = (host, port, tls)
+        self._backlog = backlog
+        self._link: Link | None = None
+        self._again = threading.Semaphore(0)
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        """Begin with the first attempt."""
+        threading.Thread(target=self._run, name="receiver", daemon=True).start()
+
+    def dial(self) -> None:
+        """Make the next attempt now. Each is asked for, after a `Down`."""
+        self._again.release()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes over the connection that there is, in their order; what is left at its end is thrown away."""
+        self._outgoing.put(data)
+
+    def half_close(self) -> None:
+        """Send what waits, and close this side's end of the connection."""
+        self._outgoing.put(None)
+
+    def _run(self) -> None:
+        while True:
+            error: ChatctlError | OSError | None = None
+            try:
+                link = connect(*self._target)
+            except ChatctlError as failure:
+                error = failure
+            else:
+                error = self._receive(link)
+            self._backlog.put(Down(error))
+            self._again.acquire()
+
+    def _receive(self, link: Link) -> ChatctlError | OSError | None:
+        """Receive until the end, and return what was wrong with it."""
+        outgoing = self._outgoing = queue.SimpleQueue()
+        sender = threading.Thread(target=_send, args=(link, outgoing), name="sender", daemon=True)
+        with link:
+            self.up = True
+            self._backlog.put(Up(wire.name(*link.getsockname()[:2])))
+            sender.start()
+            try:
+                link.settimeout(SILENCE)
+                data = link.recv(CHUNK)
+                link.settimeout(None)
+                while data:
+                    self._backlog.put(data)
+                    data = link.recv(CHUNK)
+            except (OSError, ChatctlError) as error:
+                return error
+            finally:
+                self.up = False
+                outgoing.put(None)
+        return None
+
+
+def _send(link: Link, outgoing: "queue.SimpleQueue[bytes | None]") -> None:
+    """Send what is put, until None; the receiving side finds what fails, and knows better what to say."""
+    with contextlib.suppress(OSError):
+        while (data := outgoing.get()) is not None:
+            link.sendall(data)
+        link.shutdown(socket.SHUT_WR)

@@ -1,0 +1,223 @@
+"""The line at the bottom of the screen, and what is printed above it.
+
+prompt_toolkit edits; one prompt lives as long as the client. What is printed above it is one write: the prompt erased,
+the text, the prompt drawn again. The terminal stays in raw mode meanwhile, because keys that come in a moment of cooked
+mode would be echoed into the text by the kernel, and Ctrl-C and Ctrl-D lost; so `print_formatted_text` and
+`patch_stdout`, which switch to it for every line, are not used.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Protocol, cast
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application.current import get_app
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition, is_searching
+from prompt_toolkit.history import History
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from chatctl.client import graphemes
+
+PASTE = 5
+"""Lines of a paste that are put into the line that is edited; a longer one is held back until Enter."""
+
+_REMEMBERED = 4096  # characters of an entry in the history
+
+KEYS = [
+    "Enter       say the line",
+    "Tab         complete a command or the name of a member",
+    "Up, Down    earlier lines, those that begin like what is typed; Ctrl-R searches them",
+    "Ctrl-C      clear the line; on an empty one: leave at once",
+    "Ctrl-D      on an empty line: leave",
+    "Ctrl-L      draw the screen anew",
+    "Ctrl-Z      suspend; fg comes back",
+]
+"""What the keys do, for a help."""
+
+
+class Talk(Protocol):
+    """What an editor asks of the client around it."""
+
+    def prompt(self) -> str:
+        """What stands before the line that is edited."""
+
+    def secret(self) -> bool:
+        """Whether what is typed is a password."""
+
+    def submit(self, text: str) -> bool:
+        """Say what was typed, or pasted; False: it must be kept."""
+
+    def completions(self, word: str, *, first: bool) -> list[str]:
+        """What a word may become, which is the first of the line or not."""
+
+
+class Editor:
+    """A prompt that lives until `end`.
+
+    Args:
+        talk: the client.
+        history: where lines are remembered.
+    """
+
+    def __init__(self, talk: Talk, history: History) -> None:
+        self._talk = talk
+        self._held = ""  # a paste that waits for Enter
+        self._output = cast(_Output, _Output.from_pty(sys.stdout, term=os.environ.get("TERM")))
+        self._output.enable_cpr = False  # a terminal that does not answer would delay everything
+        self._session: PromptSession[None] = PromptSession(
+            self._prompt,
+            output=self._output,
+            history=history,
+            completer=_Completer(talk),
+            complete_while_typing=False,
+            reserve_space_for_menu=6,
+            enable_history_search=True,
+            search_ignore_case=True,
+            enable_suspend=True,
+            erase_when_done=True,
+            input_processors=[graphemes.StandIns()],
+            is_password=Condition(talk.secret),
+            key_bindings=merge_key_bindings([graphemes.bindings(), self._bindings()]),
+        )
+        self._session.app.terminal_size_polling_interval = None  # the kernel tells, by SIGWINCH
+
+    async def run(self) -> None:
+        """Edit until `end`.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C on an empty line.
+            EOFError: Ctrl-D on an empty line.
+        """
+        await self._session.prompt_async(set_exception_handler=False)
+
+    def end(self) -> None:
+        """Have `run` return."""
+        app = self._session.app
+        if app.is_running and not app.is_done:
+            app.exit()
+
+    def refresh(self) -> None:
+        """Draw the prompt anew, as what it says has changed."""
+        self._session.app.invalidate()
+
+    @property
+    def text(self) -> str:
+        """What was typed, or pasted, and not taken yet."""
+        return self._held or self._session.default_buffer.text
+
+    def columns(self) -> int:
+        """The width of the screen."""
+        return self._output.get_size().columns
+
+    def above(self, text: str) -> None:
+        """Print finished lines above the prompt.
+
+        Args:
+            text: as it is, escape sequences included; ends with a newline.
+
+        Raises:
+            OSError: the terminal is gone.
+        """
+        app = self._session.app
+        text = text.replace("\n", "\r\n")
+        if not app.is_running or app._running_in_terminal:
+            self._output.write_raw(text)
+            self._output.flush()
+            return
+        with self._output.held():
+            self._output.write_raw("\r")
+            app.renderer.erase(leave_alternate_screen=False)
+            self._output.write_raw(text)
+            app._redraw()
+
+    def _prompt(self) -> str:
+        if self._held:
+            return f"[paste: {self._held.count(chr(10)) + 1} lines, Enter sends, Ctrl-C drops] > "
+        return self._talk.prompt()
+
+    def _enter(self) -> None:
+        """Say what is held, or else what was typed."""
+        buffer = self._session.default_buffer
+        if self._held:
+            if self._talk.submit(self._held):
+                self._held = ""
+            return
+        text, secret = buffer.text, self._talk.secret()
+        if not self._talk.submit(text):
+            return
+        if secret or text.count("\n") >= PASTE or len(text) > _REMEMBERED:
+            buffer.text = ""  # so that it is not remembered
+        buffer.append_to_history()
+        buffer.reset()
+
+    def _paste(self, text: str) -> None:
+        text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+        if self._held or text.count("\n") >= PASTE:
+            self._held = f"{self._held}\n{text}" if self._held else text
+        else:
+            self._session.default_buffer.insert_text(text)
+
+    def _interrupt(self) -> None:
+        if self._held:
+            self._held = ""
+        elif self._session.default_buffer.text:
+            self._session.default_buffer.reset()
+        else:
+            get_app().exit(exception=KeyboardInterrupt)
+
+    def _bindings(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("enter", filter=~is_searching)
+        def _(event: KeyPressEvent) -> None:
+            self._enter()
+
+        @keys.add(Keys.BracketedPaste)
+        def _(event: KeyPressEvent) -> None:
+            self._paste(event.data)
+
+        @keys.add("c-c", filter=~is_searching)
+        def _(event: KeyPressEvent) -> None:
+            self._interrupt()
+
+        return keys
+
+
+class _Output(Vt100_Output):
+    """A terminal that can be written to in one go."""
+
+    _held = False
+
+    def flush(self) -> None:
+        """Write what has gathered, but not while it is held."""
+        if not self._held:
+            super().flush()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Gather what is written meanwhile."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self.flush()
+
+
+class _Completer(Completer):
+    """Completes the word before the cursor."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """What may stand in the place of that word."""
+        *others, word = document.text_before_cursor.split(" ")
+        for completion in self._talk.completions(word, first=not others):
+            yield Completion(completion, start_position=-len(word))

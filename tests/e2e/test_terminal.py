@@ -1,0 +1,562 @@
+"""The client on a terminal, as a person at it sees it."""
+
+import os
+import re
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatctl.display import PALETTE
+from tests.e2e.conftest import COMMAND
+from tests.e2e.screen import Screen
+from tests.rooms import PATIENCE, Room
+
+WELCOME = "> Connected to the chat server (3 users online)"
+PROMPT = "[3 users online] >"
+
+LEFT, RIGHT, UP, DELETE, BACKSPACE = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[3~", "\x7f"
+ALONE = "👩‍💻"
+
+
+class Far:
+    """The server's end of a connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        sock.settimeout(PATIENCE)
+        self._said = sock.makefile("rb")
+
+    def tell(self, *lines: str) -> None:
+        self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
+
+    def hear(self) -> str:
+        """The next line of the client, or "" at its end."""
+        return self._said.readline().decode().rstrip("\n")
+
+    def close(self) -> None:
+        self._said.close()
+        self.sock.close()
+
+
+class Place:
+    """A port that a client can come to, once or more often."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._all: list[Far] = []
+
+    def accept(self, welcome: str = WELCOME) -> Far:
+        self._listening.settimeout(PATIENCE)
+        far = Far(self._listening.accept()[0])
+        self._all.append(far)
+        if welcome:
+            far.tell(welcome)
+        return far
+
+    def shut(self) -> None:
+        """Refuse connections."""
+        self._listening.close()
+
+    def open(self) -> None:
+        """Accept them again."""
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+
+    def close(self) -> None:
+        self.shut()
+        for far in self._all:
+            far.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Where the test plays the server."""
+    opened = Place()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[Callable[..., Screen]]:
+    """Start a client on a terminal."""
+    screens: list[Screen] = []
+
+    def start(port: int, *arguments: str, **options: Any) -> Screen:
+        screens.append(Screen("client", "127.0.0.1", str(port), *arguments, **({"home": tmp_path} | options)))
+        return screens[-1]
+
+    yield start
+    for started in screens:
+        started.close()
+
+
+@pytest.fixture
+def inside(place: Place, screen: Callable[..., Screen]) -> tuple[Screen, Far]:
+    """A client that has been welcomed, without timestamps."""
+    client = screen(place.port, "--no-timestamps")
+    far = place.accept()
+    client.until_text(PROMPT)
+    return client, far
+
+
+def test_the_typed_line_is_never_touched(inside: tuple[Screen, Far]) -> None:
+    """Hundreds of lines come in while a line is typed: each is whole and in order, and the line is as it was."""
+    client, far = inside
+    client.type("half 한글" + LEFT)
+    client.until_row("half 한글")
+    for start in range(0, 300, 10):
+        far.tell(*(f"[a:1] number {number}" for number in range(start, start + 10)))
+    client.until_text("number 299")
+    client.until_row("half 한글")
+    assert client.emulated.cursor.x == len(PROMPT) + 1 + len("half ") + 2
+    history = ["".join(row[x].data for x in range(80)).rstrip() for row in client.emulated.history.top]
+    shown = [row for row in (*history, *client.rows) if row]
+    assert [row for row in shown if "number" in row] == [f"[a:1] number {number}" for number in range(300)]
+    assert [row for row in shown if "half" in row] == [f"{PROMPT} half 한글"]
+
+
+def test_editing_wide_characters(inside: tuple[Screen, Far]) -> None:
+    """Keys move and delete by characters, whatever their width; what is sent is what is shown."""
+    client, far = inside
+    client.type("한국어 테스트" + LEFT * 2 + BACKSPACE + "X")
+    client.until_row("한국어 X스트")
+    assert client.emulated.cursor.x == len(PROMPT) + 1 + len("한국어 ") + 3 + 1
+    client.type("\r")
+    assert far.hear() == "한국어 X스트"
+    client.until_row("")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown", "said"),
+    [
+        (f"{ALONE}x", "👩+💻x", f"{ALONE}x"),
+        (f"a{ALONE}{BACKSPACE}b", "ab", "ab"),
+        (f"a{ALONE}{LEFT}b", "ab👩+💻", f"ab{ALONE}"),
+        (f"{ALONE}\x01{DELETE}x", "x", "x"),
+        (f"{ALONE}\x01{RIGHT}x", "👩+💻x", f"{ALONE}x"),
+        ("🇰🇷🇫🇷" + BACKSPACE, "KR", "🇰🇷"),
+        ("👋🏽" + LEFT + "x", "x👋*", "x👋🏽"),
+        ("❤️" + BACKSPACE + "x", "x", "x"),
+        ("e\u0301e" + LEFT * 2 + "x", "xée", "xée"),
+        ("한" + BACKSPACE + "x", "x", "x"),
+    ],
+)
+def test_editing_by_grapheme(inside: tuple[Screen, Far], typed: str, shown: str, said: str) -> None:
+    """What a person sees as one character is one for the keys; it is sent as it was typed, composed (NFC)."""
+    client, far = inside
+    client.type(typed)
+    client.until_row(shown)
+    client.type("\r")
+    assert far.hear() == said
+
+
+def test_composed_on_sending(inside: tuple[Screen, Far]) -> None:
+    """Decomposed Hangul is sent composed."""
+    client, far = inside
+    client.type("\u1112\u1161\u11ab\r")
+    assert far.hear() == "한"
+
+
+def test_colors_tell_names_apart(place: Place, screen: Callable[..., Screen]) -> None:
+    """A name has one of the palette's colours, the same in every run; what is said has none."""
+    colors = []
+    for _ in range(2):
+        client = screen(place.port, "--no-timestamps")
+        far = place.accept()
+        client.until_text(PROMPT)
+        far.tell("[alice:1] hello")
+        client.until_text("[alice:1] hello")
+        y = next(y for y, row in enumerate(client.emulated.display) if row.startswith("[alice:1]"))
+        row = client.emulated.buffer[y]
+        colors.append(row[1].fg)
+        assert row[10].fg == "default"
+    assert colors[0] == colors[1] != "default"
+    assert len(set(PALETTE)) == 12
+
+
+@pytest.mark.parametrize(("options", "more"), [((), {"NO_COLOR": "1"}), (("--color", "never"), {})])
+def test_no_colors(place: Place, screen: Callable[..., Screen], options: tuple[str, ...], more: dict[str, str]) -> None:
+    """NO_COLOR and ``--color never`` leave no colour and no bold anywhere."""
+    client = screen(place.port, *options, **more)
+    place.accept().tell("[alice:1] hello", "[You] hi", "! answer", "> New user bob:1 entered (4 users online)")
+    client.until_text("entered")
+    assert not re.search(rb"\x1b\[[0-9;]*[1-9][0-9;]*m", bytes(client.raw))
+
+
+def test_the_terminal_is_left_as_it_was(inside: tuple[Screen, Far]) -> None:
+    """No other screen, no mouse, no questions to the terminal; at the end its modes are those of the beginning."""
+    client, _ = inside
+    assert client.modes != client.before
+    client.type("\x04")
+    assert client.end() == 0
+    for taken in (b"?1049h", b"?47h", b"[6n", b"?1000h"):
+        assert taken not in client.raw
+    assert client.raw.rfind(b"?2004l") > client.raw.rfind(b"?2004h") > 0
+    assert client.raw.rfind(b"?25l") <= client.raw.rfind(b"?25h")
+    assert client.modes == client.before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_restore_the_terminal(inside: tuple[Screen, Far], number: int) -> None:
+    """A client that is ended by a signal puts the terminal back first."""
+    client, _ = inside
+    client.process.kill(number)
+    assert client.end() == -number
+    assert client.modes == client.before
+    assert client.raw.rfind(b"?2004l") > client.raw.rfind(b"?2004h") > 0
+
+
+def test_nothing_from_the_network_is_obeyed(inside: tuple[Screen, Far]) -> None:
+    """Clearing the screen, setting the title, ringing: made visible, not done."""
+    client, far = inside
+    far.tell("[a:1] before", "[a:1] \x1b[2J\x1b]0;pwn\x07 after")
+    client.until_text("after")
+    assert "[a:1] before" in client.rows
+    assert "[a:1] ␛[2J␛]0;pwn␇ after" in client.rows
+    assert client.emulated.title == ""
+    assert b"\x07" not in client.raw
+
+
+def test_coming_back(place: Place, screen: Callable[..., Screen]) -> None:
+    """A lost connection is said and made again; what was being typed stays, and is sent once."""
+    client = screen(place.port)
+    far = place.accept()
+    client.until_text(PROMPT)
+    client.type("keep me")
+    client.until_row("keep me")
+    place.shut()
+    far.close()
+    client.until_text("-- the server went away")
+    client.until_text("[offline, again in")
+    client.type("\r")
+    client.until_text("not connected: the line stays where it is")
+    assert client.row == "keep me"
+    place.open()
+    far = place.accept()
+    client.until_text(PROMPT)
+    assert client.row == "keep me"
+    client.type("\r")
+    assert far.hear() == "keep me"
+    client.until_row("")
+    client.type("\x04")
+    assert far.hear() == ""
+
+
+def test_maybe_not_sent(inside: tuple[Screen, Far], place: Place) -> None:
+    """What did not come back before the connection broke is named, and not sent again."""
+    client, far = inside
+    client.type("came back\rgone\r")
+    assert [far.hear(), far.hear()] == ["came back", "gone"]
+    far.tell("[You] came back")
+    far.close()
+    client.until_text("-- maybe not sent: gone")
+    assert not any("maybe not sent: came back" in row for row in client.rows)
+    far = place.accept()
+    client.until_text(PROMPT)
+    client.type("next\r")
+    assert far.hear() == "next"
+
+
+def test_a_server_that_is_not_there(place: Place, screen: Callable[..., Screen]) -> None:
+    """Who was never inside is told why, and ends with 1; nobody is kept waiting for a room that was mistyped."""
+    place.shut()
+    client = screen(place.port)
+    assert client.end() == 1
+    assert "Connection refused: is the server running?" in "".join(client.rows)
+
+
+def test_no_reconnect(place: Place, screen: Callable[..., Screen]) -> None:
+    """On request the client ends with its connection, and says what was typed."""
+    client = screen(place.port, "--no-reconnect")
+    far = place.accept()
+    client.until_text(PROMPT)
+    client.type("keep me")
+    client.until_row("keep me")
+    far.close()
+    assert client.end() == 1
+    assert any(row.endswith("-- not sent: keep me") for row in client.rows)
+    assert "chatctl client: the server went away" in client.rows
+
+
+def test_who_was_kicked_stays_out(inside: tuple[Screen, Far]) -> None:
+    """Being kicked is no lost connection."""
+    client, far = inside
+    far.tell("! kicked: enough")
+    far.close()
+    assert client.end() == 1
+    assert "chatctl client: the server ended this: kicked: enough" in client.rows
+
+
+def test_quitting(inside: tuple[Screen, Far]) -> None:
+    """After /quit the end of the connection is the end of the client."""
+    client, far = inside
+    client.type("/quit\r")
+    assert far.hear() == "/quit"
+    far.tell("! bye")
+    far.close()
+    assert client.end() == 0
+
+
+def test_ctrl_c(inside: tuple[Screen, Far]) -> None:
+    """It clears the line; on an empty one it ends with 130."""
+    client, _ = inside
+    client.type("something")
+    client.until_row("something")
+    client.type("\x03")
+    client.until_row("")
+    client.type("\x03")
+    assert client.end() == 130
+    assert client.modes == client.before
+
+
+def test_ctrl_d(inside: tuple[Screen, Far]) -> None:
+    """Within a line it deletes; on an empty one it leaves, and what was said before still goes."""
+    client, far = inside
+    client.type("ab\x01\x04")
+    client.until_row("b")
+    client.type("\r\x04")
+    assert far.hear() == "b"
+    assert far.hear() == ""
+    far.tell("[You] b")
+    far.close()
+    assert client.end() == 0
+    assert "maybe not sent" not in " ".join(client.rows)
+
+
+@pytest.mark.parametrize(("key", "status"), [("\x03", 130), ("\x04", 0)])
+def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], key: str, status: int) -> None:
+    """On a slow terminal, with megabytes waiting for it, the keys that end still end at once."""
+    client = screen(place.port, rate=400_000)
+    far = place.accept()
+    client.until_text(PROMPT)
+    far.sock.sendall(
+        b"".join(b"[a:1] number %d of a flood that this terminal cannot keep up with\n" % n for n in range(40_000))
+    )
+    client.until(lambda screen: any(re.search(r"number \d{4}", row) for row in screen.rows))
+    client.type(key)
+    assert client.end() == status
+    assert not any("number 39999 " in row for row in client.rows)
+    assert client.modes == client.before
+
+
+def test_typing_in_a_flood_on_a_slow_terminal(place: Place, screen: Callable[..., Screen]) -> None:
+    """What is typed appears and is sent while more comes in than the terminal takes, and no line of that is broken."""
+    client = screen(place.port, "--no-timestamps", "--color", "never", rate=400_000)
+    far = place.accept()
+    client.until_text(PROMPT)
+    far.sock.sendall(b"".join(b"[a:1] number %d\n" % number for number in range(100_000)))
+    client.until(lambda screen: any(re.search(r"number \d{4}", row) for row in screen.rows))
+    client.type("한")
+    client.until_row("한")
+    client.type("글\r")
+    assert far.hear() == "한글"
+    client.type("\x04")
+    assert client.end() == 0
+    shown = re.findall(rb"\[a:1\] number (\d+)\r+\n", client.raw)
+    assert shown == [b"%d" % number for number in range(len(shown))]
+    assert len(shown) == client.raw.count(b"number") > 1000
+
+
+@pytest.mark.parametrize(
+    ("pasted", "shown"), [("one\ntwo\nthree", "three"), ("one\r\ntwo\r\nthree\r\n", "three"), ("one", "one")]
+)
+def test_a_short_paste(inside: tuple[Screen, Far], pasted: str, shown: str) -> None:
+    """Up to five lines are put into the line that is edited; Enter sends them."""
+    client, far = inside
+    client.type(f"\x1b[200~{pasted}\x1b[201~")
+    client.until(lambda screen: screen.row.endswith(shown))
+    client.type("!\r")
+    *first, last = pasted.split()
+    assert [far.hear() for _ in (*first, last)] == [*first, f"{last}!"]
+
+
+def test_a_long_paste(inside: tuple[Screen, Far]) -> None:
+    """More than five lines are held back, as one line: Enter sends them, and what was being typed stays."""
+    client, far = inside
+    lines = [f"line {number}" for number in range(3000)]
+    client.type("typed")
+    client.until_row("typed")
+    client.type("\x1b[200~" + "\n".join(lines) + "\n\x1b[201~")
+    client.until_text("[paste: 3000 lines, Enter sends, Ctrl-C drops] > typed")
+    client.type("\r")
+    assert [far.hear() for _ in lines] == lines
+    client.until_row("typed")
+    client.until_text(PROMPT)
+
+
+def test_a_long_paste_is_dropped(inside: tuple[Screen, Far]) -> None:
+    """Ctrl-C drops it, and nothing else."""
+    client, far = inside
+    client.type("typed\x1b[200~" + "line\n" * 6 + "\x1b[201~")
+    client.until_text("[paste: 6 lines, Enter sends, Ctrl-C drops] > typed")
+    client.type("\x03")
+    client.until_text(f"{PROMPT} typed")
+    client.type("\r")
+    assert far.hear() == "typed"
+
+
+def test_history(place: Place, screen: Callable[..., Screen], tmp_path: Path) -> None:
+    """What was said is there in the next run: by Up, by its beginning, by search; nobody else can read it."""
+    first = screen(place.port)
+    far = place.accept()
+    first.until_text(PROMPT)
+    first.type("first line\rsecond\r")
+    assert [far.hear(), far.hear()] == ["first line", "second"]
+    first.type("\x04")
+    far.close()
+    assert first.end() == 0
+    file = tmp_path / ".local/state/chatctl/history"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    again = screen(place.port)
+    far = place.accept()
+    again.until_text(PROMPT)
+    again.type(UP)
+    again.until_row("second")
+    again.type("\x03")
+    again.until_row("")
+    again.type("fi")
+    again.until_row("fi")
+    again.type(UP)
+    again.until_row("first line")
+    again.type("\x03")
+    again.until_row("")
+    again.type("\x12st l")
+    again.until(lambda screen: "first line" in screen.rows[-1])
+    again.type("\r")
+    again.until_text(f"{PROMPT} first line")
+    again.type("\r")
+    assert far.hear() == "first line"
+
+
+def test_completion(inside: tuple[Screen, Far]) -> None:
+    """Tab completes commands, and the names of those who spoke, entered or were listed by /who."""
+    client, far = inside
+    client.type("/w\t")
+    client.until_row("/who")
+    client.type("\x03")
+    far.tell("> New user 10.0.0.1:5 entered (4 users online)", "[10.1.0.1:6] hi", "! 2 users online", "! 10.2.0.1:7")
+    far.tell("< The user 10.0.0.1:5 left (3 users online)")
+    client.until_text("left")
+    for prefix, name in (("10.1", "10.1.0.1:6"), ("10.2", "10.2.0.1:7"), ("10.0", "10.0")):
+        client.type(f"hi {prefix}\t")
+        client.until_row(f"hi {name}")
+        client.type("\x03")
+        client.until_row("")
+
+
+def test_help(inside: tuple[Screen, Far]) -> None:
+    """/help lists the keys here, and asks the server for its commands."""
+    client, far = inside
+    client.type("/help\r")
+    assert far.hear() == "/help"
+    client.until_text("-- Ctrl-C      clear the line")
+    client.until_text("-- the server's commands:")
+
+
+def test_the_bell(place: Place, screen: Callable[..., Screen]) -> None:
+    """It rings for one's own address and the given words, not for what oneself says."""
+    client = screen(place.port, "--highlight", "deploy")
+    far = place.accept()
+    client.until_text(PROMPT)
+    far.tell("[a:1] deployment", "[You] deploy", "[a:1] hello", "! deploy")
+    client.until_text("! deploy")
+    assert b"\x07" not in client.raw
+    far.tell("[a:1] please DEPLOY!")
+    client.until_text("please")
+    assert client.raw.count(b"\x07") == 1
+    name = ":".join(map(str, far.sock.getpeername()))
+    far.tell(f"[a:1] hey {name}, there")
+    client.until_text("there")
+    assert client.raw.count(b"\x07") == 2
+
+
+def test_a_password(place: Place, screen: Callable[..., Screen], tmp_path: Path) -> None:
+    """It is asked for, not shown, not remembered, and used again when the connection comes back."""
+    client = screen(place.port)
+    far = place.accept("! this room needs a password: send it as your first line")
+    client.until_text("Password:")
+    client.type("비밀\r")
+    assert far.hear() == "비밀"
+    far.tell(WELCOME)
+    client.until_text(PROMPT)
+    assert "비밀".encode() not in client.raw
+    far.close()
+    far = place.accept("! this room needs a password: send it as your first line")
+    assert far.hear() == "비밀"
+    far.tell(WELCOME)
+    client.until_text(PROMPT)
+    client.type("\x04")
+    far.close()
+    assert client.end() == 0
+    assert "비밀" not in (tmp_path / ".local/state/chatctl/history").read_text()
+
+
+def test_a_wrong_password(place: Place, screen: Callable[..., Screen]) -> None:
+    """It ends the client with 4."""
+    client = screen(place.port, CHATCTL_PASSWORD="guess")
+    far = place.accept("! this room needs a password: send it as your first line")
+    assert far.hear() == "guess"
+    far.tell("! wrong password")
+    assert client.end() == 4
+    assert any("the room has another password" in row for row in client.rows)
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown", ""])
+def test_a_terminal_that_can_nothing(place: Place, screen: Callable[..., Screen], term: str) -> None:
+    """There the client is the filter that it is in a pipe, without a single escape sequence."""
+    client = screen(place.port, TERM=term)
+    far = place.accept()
+    far.tell("[a:1] hello")
+    client.until_text("[a:1] hello")
+    client.type("hi\n")
+    assert far.hear() == "hi"
+    assert b"\x1b" not in client.raw
+
+
+def test_smart_notices(place: Place, screen: Callable[..., Screen]) -> None:
+    """Of a busy room's comings and goings only those of members who spoke are shown."""
+    client = screen(place.port, "--notices", "smart", "--no-timestamps")
+    far = place.accept()
+    far.tell("> New user a:1 entered (4 users online)", "> New user b:1 entered (5 users online)", "[a:1] hi")
+    far.tell("< The user b:1 left (4 users online)", "< The user a:1 left (3 users online)", "[c:1] end")
+    client.until_text("end")
+    assert client.rows[1:4] == ["[a:1] hi", "< The user a:1 left (3 users online)", "[c:1] end"]
+
+
+def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
+    """Rows after the first are indented like the text."""
+    client = screen(place.port, "--no-timestamps", size=(30, 10))
+    far = place.accept()
+    far.tell("[a:1] one two three four five six seven 여덟 아홉 열")
+    client.until_text("열")
+    assert client.rows[2:4] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]
+
+
+def test_a_file_of_its_own(room: Room, screen: Callable[..., Screen], tmp_path: Path) -> None:
+    """Where no history can be kept, the client does without."""
+    (tmp_path / ".local").write_text("in the way")
+    client = screen(room.port)
+    client.until_text("[1 user online] >")
+    client.type("안녕\r")
+    client.until_text("[You] 안녕")
+
+
+def test_shell_completion() -> None:
+    """What ``completion bash`` prints makes bash complete commands."""
+    import subprocess
+
+    script = 'eval "$("$0" -m chatctl completion bash)"; complete -p chatctl'
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script, COMMAND[0]], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    assert "_chatctl_completion" in done.stdout
+    for shell in ("zsh", "fish"):
+        printed = subprocess.run(
+            [*COMMAND, "completion", shell], capture_output=True, text=True, check=True, env=dict(os.environ)
+        )
+        assert "_CHATCTL_COMPLETE" in printed.stdout

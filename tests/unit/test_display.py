@@ -1,0 +1,136 @@
+"""Events → text, without a screen."""
+
+import re
+import time
+
+import pytest
+
+from chatctl.display import FOLD, PALETTE, Display
+from chatctl.wire import Event, parse
+
+NOW = 1_800_000_000.0
+
+
+def events(*lines: str) -> list[Event]:
+    return [parse(line) for line in lines]
+
+
+def bare(text: str) -> str:
+    """Without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_without_options_it_is_the_wire() -> None:
+    """Every line stands as the server wrote it, whatever its length."""
+    lines = ["> Connected to the chat server (1 user online)", "[You] hi", "[a:1]  x\ty", "! answer", "other", "[a:1] "]
+    lines.append("[a:1] " + "word " * 100)
+    assert Display().text(events(*lines), NOW) == "".join(f"{line}\n" for line in lines)
+
+
+def test_colors_change_no_text() -> None:
+    """Under the colours stands the same text; what a member said has none."""
+    lines = [
+        "[a:1] hi",
+        "[You] hi",
+        "! answer",
+        "> New user b:1 entered (2 users online)",
+        "[a:1] ",
+        "[a:1]  two  spaces",
+    ]
+    text = Display(color=True).text(events(*lines), NOW)
+    assert bare(text) == "".join(f"{line}\n" for line in lines)
+    assert text.startswith(f"\x1b[38;5;{PALETTE[0]}m[a:1]\x1b[0m hi\n") or "m[a:1]\x1b[0m hi\n" in text
+
+
+def test_colors_are_told_apart_on_both_backgrounds() -> None:
+    """Each has a contrast of 3:1 to black and to white, by WCAG's relative luminance."""
+    levels = (0, 95, 135, 175, 215, 255)  # of xterm's cube
+
+    def linear(level: int) -> float:
+        share = level / 255
+        return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+
+    for color in PALETTE:
+        cube = color - 16
+        red, green, blue = (linear(levels[digit]) for digit in (cube // 36, cube // 6 % 6, cube % 6))
+        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        assert 1.05 / (luminance + 0.05) >= 3
+        assert (luminance + 0.05) / 0.05 >= 3
+
+
+def test_a_name_keeps_its_color() -> None:
+    """Its colour depends on the name alone."""
+    first, second = (Display(color=True).text(events("[a:1] x"), NOW) for _ in range(2))
+    names = Display(color=True).text(events(*(f"[{number}:1] x" for number in range(100))), NOW)
+    assert first == second
+    assert len(set(re.findall(r"\x1b\[38;5;(\d+)m", names))) == len(PALETTE)
+
+
+def test_timestamps() -> None:
+    """The local time stands before every line, the program's own included."""
+    stamp = time.strftime("%H:%M", time.localtime(NOW))
+    display = Display(timestamps=True)
+    assert display.text(events("[a:1] x"), NOW) == f"{stamp} [a:1] x\n"
+    assert display.note("offline", NOW) == f"{stamp} -- offline\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        ("[a:1] one two three four", ["[a:1] one two three", "      four"]),
+        ("[a:1] 하나 둘 셋 넷 다섯", ["[a:1] 하나 둘 셋 넷", "      다섯"]),
+        ("[a:1] exactly twenty", ["[a:1] exactly twenty"]),
+        ("[a:1] abcdefghijklmnopqrstuvwxyz", ["[a:1] abcdefghijklmn", "      opqrstuvwxyz"]),
+        ("[a-long-name-it-is:1] two words", ["[a-long-name-it-is:1", "      ] two words"]),
+        ("[a:1] a\tb", ["[a:1] a    b"]),
+        ("[a:1] 👩‍💻👩‍💻👩‍💻👩‍💻👩‍💻👩‍💻👩‍💻", ["[a:1] 👩‍💻👩‍💻👩‍💻👩‍💻👩‍💻👩‍💻👩‍💻"]),
+    ],
+)
+@pytest.mark.parametrize("color", [False, True])
+def test_wrapping(line: str, rows: list[str], color: bool) -> None:
+    """Words go to the next row, indented like the text as far as that leaves room; a longer one is cut."""
+    text = Display(width=lambda: 20, color=color).text(events(line), NOW)
+    assert [row.rstrip() for row in bare(text).splitlines()] == rows
+
+
+def test_mentions() -> None:
+    """One's own address and the given words, as words, from others; nothing else."""
+    display = Display(highlight=["deploy"])
+    display.me = "127.0.0.1:5"
+    for line in ("[a:1] deployed", "[You] deploy", "! deploy", "[a:1] 127.0.0.1:56", "[deploy] x"):
+        display.text(events(line), NOW)
+        assert not display.mentioned, line
+    for line in ("[a:1] Deploy?", "[a:1] (127.0.0.1:5)"):
+        display.mentioned = False
+        display.text(events(line), NOW)
+        assert display.mentioned, line
+
+
+def test_no_notices() -> None:
+    """Lines about who enters and leaves are left out, the welcome is not."""
+    lines = ["> Connected to the chat server (1 user online)", "> New user a:1 entered (2 users online)", "[a:1] x"]
+    assert Display(notices="none").text(events(*lines, "< The user a:1 left (1 user online)"), NOW) == (
+        f"{lines[0]}\n{lines[2]}\n"
+    )
+
+
+def test_smart_notices() -> None:
+    """Only who spoke is announced to leave, and is forgotten then."""
+    display = Display(notices="smart")
+    left = "< The user a:1 left (1 user online)"
+    assert display.text(events("> New user a:1 entered (2 users online)", left), NOW) == ""
+    assert display.text(events("[a:1] x", left, left), NOW) == f"[a:1] x\n{left}\n"
+
+
+def test_folded_notices() -> None:
+    """Many at once become one line with their numbers."""
+    display = Display(notices="smart")
+    display.text(events(*(f"[{number}:1] x" for number in range(FOLD + 3))), NOW)
+    few = [f"< The user {number}:1 left (9 users online)" for number in range(FOLD)]
+    assert display.text(events(*few), NOW) == "".join(f"{line}\n" for line in few)
+    display.text(events(*(f"[{number}:1] x" for number in range(FOLD + 3))), NOW)
+    many = [f"< The user {number}:1 left ({10 - number} users online)" for number in range(FOLD + 2)]
+    back = f"> New user {FOLD + 2}:1 entered (7 users online)"
+    assert display.text(events("[x:1] a", *many, back, "[x:1] b"), NOW) == (
+        f"[x:1] a\n-- 1 entered, {FOLD + 2} left (7 users online)\n[x:1] b\n"
+    )
