@@ -24,6 +24,7 @@ FOLD = 3
 _SPEAKERS = 10_000  # members remembered to have spoken
 _CLOCK = "%H:%M "
 _TAB = "    "  # the columns of a real one depend on where it begins
+_BELL = "\a"
 _BOLD, _DIM, _REVERSED = "1", "2", "7"
 
 _NOTICES = {Kind.ENTERED, Kind.LEFT}
@@ -37,12 +38,12 @@ class Display:
         timestamps: put the local time before every line, as HH:MM.
         notices: which of the lines about members that enter or leave are shown: ``all``; ``none``; ``smart``: only
             those about members who spoke, and more than `FOLD` in a row as one line with their numbers.
+        bell: ring for messages of others: ``always``, ``mention``: for those that are one, ``never``.
         highlight: words that are a mention of whoever reads, besides ``me``.
         width: called for the columns of the screen, to wrap at words with a hanging indent; None: lines stay as they
             are.
 
-    ``me``: the reader's own address, once it is known. ``mentioned``: set when a mention was shown; the reader of this
-    resets it.
+    ``me``: the reader's own address, once it is known.
     """
 
     def __init__(
@@ -51,13 +52,15 @@ class Display:
         color: bool = False,
         timestamps: bool = False,
         notices: str = "all",
+        bell: str = "never",
         highlight: Sequence[str] = (),
         width: Callable[[], int] | None = None,
     ) -> None:
-        self.mentioned = False
         self._color = color
         self._timestamps = timestamps
         self._notices = notices
+        self._bell = bell
+        self._ringing = False
         self._highlight = tuple(highlight)
         self._width = width
         self._columns = 0
@@ -76,7 +79,7 @@ class Display:
         self._mention = _any_of((name, *self._highlight))
 
     def text(self, events: Iterable[Event], now: float) -> str:
-        """The lines of some events that came together.
+        """The lines of some events that came together, and the bell once behind them if it rings.
 
         Args:
             events: in their order.
@@ -85,10 +88,14 @@ class Display:
         self._columns = self._width() if self._width else 0
         stamp = time.strftime(_CLOCK, time.localtime(now)) if self._timestamps else ""
         if self._notices == "smart":
-            return "".join(self._smart(events, stamp))
-        if self._notices == "none":
-            events = (event for event in events if event.kind not in _NOTICES)
-        return "".join([self._line(event, stamp) for event in events])
+            lines = list(self._smart(events, stamp))
+        else:
+            shown = events if self._notices == "all" else (event for event in events if event.kind not in _NOTICES)
+            lines = [self._line(event, stamp) for event in shown]
+        if self._ringing:
+            self._ringing = False
+            lines.append(_BELL)
+        return "".join(lines)
 
     def note(self, text: str, now: float) -> str:
         """A line of the program's own, which no server can have sent: its head is none of the wire's."""
@@ -120,7 +127,8 @@ class Display:
 
     def _line(self, event: Event, stamp: str) -> str:
         mention = event.kind is Kind.MESSAGE and self._mention is not None and bool(self._mention.search(event.text))
-        self.mentioned |= mention
+        if event.kind is Kind.MESSAGE and (self._bell == "always" or (mention and self._bell == "mention")):
+            self._ringing = True
         line = self._colored(event, stamp, mention) if self._color else stamp + event.line
         if not self._columns:
             return line + "\n"

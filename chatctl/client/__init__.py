@@ -53,7 +53,7 @@ def run(
         timestamps: before every line; None: on a terminal.
         notices: see `Display`.
         highlight: see `Display`.
-        bell: see `terminal.run`.
+        bell: see `Display`; a filter does not ring.
         reconnect: come back when the connection is lost; a filter never does.
 
     Raises:

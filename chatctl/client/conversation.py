@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import threading
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -72,6 +73,16 @@ def lines_of(descriptor: int) -> Iterator[list[bytes]]:
         except OSError as error:
             raise InputError(f"cannot read the input: {error.strerror}") from error
         yield clean_lines(decoder.feed(data) if data else decoder.finish())
+
+
+def lines_in(text: str) -> list[bytes]:
+    """The clean lines of a text that was typed, composed (NFC), so that all members get the same bytes for it.
+
+    Raises:
+        InputError: a line is longer than `MAX_LINE`.
+    """
+    typed = unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")  # as terminals are read
+    return clean_lines(LineDecoder(MAX_LINE).feed(typed + b"\n"))
 
 
 def clean_lines(items: list[bytes | Rejected]) -> list[bytes]:

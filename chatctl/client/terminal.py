@@ -12,17 +12,17 @@ import math
 import os
 import signal
 import time
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from chatctl.client.connection import MAX_LINE, Connection, Stage
+from chatctl.client.connection import Connection, Stage
+from chatctl.client.conversation import lines_in
 from chatctl.client.dialer import Dialer, Down, Mark, Up, delays
 from chatctl.client.flusher import Backlog, Flusher
 from chatctl.client.members import Members
 from chatctl.display import Display
-from chatctl.errors import ChatctlError, NetworkError, OutputError, PasswordError
+from chatctl.errors import ChatctlError, InputError, NetworkError, OutputError, PasswordError
 from chatctl.password import check
-from chatctl.wire import Event, Kind, LineDecoder, online
+from chatctl.wire import Event, Kind, online
 
 if TYPE_CHECKING:
     import ssl
@@ -33,7 +33,6 @@ _COMMANDS = ["/help", "/who", "/quit"]
 _FAREWELL = 0.3  # seconds that the last lines have to come back when their sender leaves
 _PORTION = 65536  # bytes understood at a time then
 _NAMED = 5  # lines that are repeated when they may not have been sent
-_BELL = "\a"
 _KICKED = "kicked"  # how the server's last word to who should not come back begins
 
 
@@ -44,7 +43,6 @@ def run(
     tls: "ssl.SSLContext | None",
     password: bytes | None,
     reconnect: bool,
-    bell: str,
     **look: Any,
 ) -> None:
     """Be a member until the person at the terminal leaves.
@@ -55,7 +53,6 @@ def run(
         tls: from `tls.client_context`; None: plain text.
         password: for a room that needs one; None: it is asked for.
         reconnect: come back when the connection is lost.
-        bell: ``always``: ring for every message of somebody else; ``mention``: for those that are a mention; ``never``.
         look: of the `Display`.
 
     Raises:
@@ -64,7 +61,7 @@ def run(
         OutputError: the terminal is gone.
         KeyboardInterrupt: Ctrl-C on an empty line.
     """
-    terminal = Terminal(password, reconnect=reconnect, bell=bell, **look)
+    terminal = Terminal(password, reconnect=reconnect, **look)
     terminal.dialer = Dialer(host, port, tls, terminal.backlog)
     terminal.dialer.start()
     asyncio.run(terminal.run())
@@ -76,11 +73,10 @@ class Terminal:
     dialer: Dialer
     _editor: "Editor"
 
-    def __init__(self, password: bytes | None, *, reconnect: bool, bell: str, **look: Any) -> None:
+    def __init__(self, password: bytes | None, *, reconnect: bool, **look: Any) -> None:
         self.backlog: Backlog[Mark] = Backlog(self._wake)
         self._password = password
         self._reconnect = reconnect
-        self._bell = bell
         self._display = Display(**look, width=lambda: self._editor.columns())
         self._members = Members()
         self._connection = Connection(password)
@@ -162,13 +158,14 @@ class Terminal:
         if self._connection.stage is not Stage.OPEN or not self.dialer.up:
             self._note("not connected: the line stays where it is")
             return False
-        lines = _lines(text)
-        if not all(isinstance(line, bytes) for line in lines):
-            self._note(f"a line of more than {MAX_LINE} bytes cannot be sent: split it")
+        try:
+            lines = lines_in(text)
+        except InputError as error:
+            self._note(f"{error}")
             return False
         if b"/help" in lines:
             self._help()
-        self.dialer.send(b"".join(self._connection.send(line) for line in lines if isinstance(line, bytes)))
+        self.dialer.send(b"".join(map(self._connection.send, lines)))
         return True
 
     def _give(self, typed: str) -> None:
@@ -205,11 +202,7 @@ class Terminal:
 
     def _show(self, data: bytes) -> None:
         """Show what the server says, and do what it waits for."""
-        events = self._understand(data)
-        text = self._display.text(events, time.time())
-        if self._rings(events):
-            text += _BELL
-        if text:
+        if text := self._display.text(self._understand(data), time.time()):
             self._editor.above(text)
         if self._connection.stage is Stage.REJECTED or (self._connection.stage is Stage.ASKED and not self.secret()):
             self.dialer.send(self._connection.answer())
@@ -228,12 +221,6 @@ class Terminal:
         if self._members.me and self._members.me != self._display.me:
             self._display.me = self._members.me
         return events
-
-    def _rings(self, events: list[Event]) -> bool:
-        mentioned, self._display.mentioned = self._display.mentioned, False
-        if self._bell == "always":
-            return any(event.kind is Kind.MESSAGE for event in events)
-        return mentioned and self._bell == "mention"
 
     def _mark(self, mark: Mark) -> None:
         """Note that a connection begins or ends here."""
@@ -329,9 +316,3 @@ class Terminal:
     def _surprise(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Name a fault of this program in one line, and go on."""
         self._note(f"a fault of chatctl, please report it: {context.get('exception') or context['message']!r}")
-
-
-def _lines(text: str) -> list[Any]:
-    """What a member sends for a text: composed (NFC), clean, in lines, none of them empty."""
-    composed = unicodedata.normalize("NFC", text)
-    return list(LineDecoder(MAX_LINE).feed(composed.encode("utf-8", "surrogateescape") + b"\n"))

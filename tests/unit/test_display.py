@@ -95,15 +95,19 @@ def test_wrapping(line: str, rows: list[str], color: bool) -> None:
 
 def test_mentions() -> None:
     """One's own address and the given words, as words, from others; nothing else."""
-    display = Display(highlight=["deploy"])
+    display = Display(highlight=["deploy"], bell="mention")
     display.me = "127.0.0.1:5"
     for line in ("[a:1] deployed", "[You] deploy", "! deploy", "[a:1] 127.0.0.1:56", "[deploy] x"):
-        display.text(events(line), NOW)
-        assert not display.mentioned, line
+        assert display.text(events(line), NOW) == f"{line}\n"
     for line in ("[a:1] Deploy?", "[a:1] (127.0.0.1:5)"):
-        display.mentioned = False
-        display.text(events(line), NOW)
-        assert display.mentioned, line
+        assert display.text(events(line, line), NOW) == f"{line}\n{line}\n\a"
+
+
+def test_the_bell() -> None:
+    """It rings for every message of others when that is asked for, and never otherwise."""
+    assert Display(bell="always").text(events("[a:1] x"), NOW) == "[a:1] x\n\a"
+    assert Display(bell="always").text(events("[You] x", "! x"), NOW) == "[You] x\n! x\n"
+    assert Display(highlight=["x"]).text(events("[a:1] x"), NOW) == "[a:1] x\n"
 
 
 def test_no_notices() -> None:
