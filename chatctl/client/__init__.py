@@ -57,7 +57,7 @@ def run(
         reconnect: come back when the connection is lost; a filter never does.
 
     Raises:
-        ChatctlError: see `plain.run` and `terminal.run`.
+        ChatctlError: see `plain.run` and `Terminal.run`.
     """
     rich = is_rich(plain=plain, stdin=os.isatty(0), stdout=os.isatty(1), term=os.environ.get("TERM", ""))
     look = {
@@ -67,9 +67,15 @@ def run(
         "highlight": highlight,
     }
     if rich:
-        from chatctl.client import terminal
+        from chatctl.client.dialer import Dialer
 
-        terminal.run(host, port, tls=tls, password=password, reconnect=reconnect, bell=bell, **look)
+        dialer = Dialer(host, port, tls)
+        dialer.start()
+        import asyncio
+
+        from chatctl.client.terminal import Terminal
+
+        asyncio.run(Terminal(dialer, password, reconnect=reconnect, bell=bell, **look).run())
     else:
         from chatctl.client import plain as filtered
 

@@ -62,15 +62,14 @@ class Dialer:
         host: a name or an address.
         port: the server's.
         tls: from `tls.client_context`; None: plain text.
-        backlog: what comes goes there.
 
-    ``up``: there is a connection now, whatever of it still waits in the backlog.
+    ``backlog``: what comes goes there. ``up``: there is a connection now, whatever of it still waits there.
     """
 
-    def __init__(self, host: str, port: int, tls: "ssl.SSLContext | None", backlog: Backlog[Mark]) -> None:
+    def __init__(self, host: str, port: int, tls: "ssl.SSLContext | None") -> None:
         self.up = False
+        self.backlog: Backlog[Mark] = Backlog()
         self._target = (host, port, tls)
-        self._backlog = backlog
         self._link: Link | None = None
         self._again = threading.Semaphore(0)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -100,7 +99,7 @@ class Dialer:
                 error = failure
             else:
                 error = self._receive(link)
-            self._backlog.put(Down(error))
+            self.backlog.put(Down(error))
             self._again.acquire()
 
     def _receive(self, link: Link) -> ChatctlError | OSError | None:
@@ -109,14 +108,14 @@ class Dialer:
         sender = threading.Thread(target=_send, args=(link, outgoing), name="sender", daemon=True)
         with link:
             self.up = True
-            self._backlog.put(Up(wire.name(*link.getsockname()[:2])))
+            self.backlog.put(Up(wire.name(*link.getsockname()[:2])))
             sender.start()
             try:
                 link.settimeout(SILENCE)
                 data = link.recv(CHUNK)
                 link.settimeout(None)
                 while data:
-                    self._backlog.put(data)
+                    self.backlog.put(data)
                     data = link.recv(CHUNK)
             except (OSError, ChatctlError) as error:
                 return error

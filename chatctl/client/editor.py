@@ -111,10 +111,6 @@ class Editor:
         """What was typed, or pasted, and not taken yet."""
         return self._held or self._session.default_buffer.text
 
-    def columns(self) -> int:
-        """The width of the screen."""
-        return self._output.get_size().columns
-
     def above(self, text: str) -> None:
         """Print finished lines above the prompt.
 

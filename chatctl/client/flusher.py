@@ -28,12 +28,11 @@ M = TypeVar("M")
 class Backlog(Generic[M]):
     """What has come and waits: bytes, and marks in between. One thread puts, another one takes.
 
-    Args:
-        wake: called, in the thread that puts, when there is something again.
+    ``wake``: called, in the thread that puts, when there is something again. ``size``: bytes that wait.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
+    def __init__(self) -> None:
+        self.wake: Callable[[], object] = lambda: None
         self._lock = threading.Lock()
         self._items: deque[bytes | M] = deque()
         self.size = 0
@@ -49,7 +48,7 @@ class Backlog(Generic[M]):
             if isinstance(item, bytes):
                 self.size += len(item)
         if first:
-            self._wake()
+            self.wake()
 
     def take(self, size: int) -> bytes | M | None:
         """The next bytes, so many at most, or the next mark; None: nothing waits."""

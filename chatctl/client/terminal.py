@@ -7,6 +7,7 @@ it came. What is typed is sent only while there is a connection that is open, an
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -14,10 +15,11 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from chatctl import output
 from chatctl.client.connection import Connection, Stage
 from chatctl.client.conversation import lines_in
 from chatctl.client.dialer import Dialer, Down, Mark, Up, delays
-from chatctl.client.flusher import Backlog, Flusher
+from chatctl.client.flusher import Flusher
 from chatctl.client.members import Members
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, InputError, NetworkError, OutputError, PasswordError
@@ -25,8 +27,6 @@ from chatctl.password import check
 from chatctl.wire import Event, Kind, online
 
 if TYPE_CHECKING:
-    import ssl
-
     from chatctl.client.editor import Editor
 
 _COMMANDS = ["/help", "/who", "/quit"]
@@ -36,48 +36,22 @@ _NAMED = 5  # lines that are repeated when they may not have been sent
 _KICKED = "kicked"  # how the server's last word to who should not come back begins
 
 
-def run(
-    host: str,
-    port: int,
-    *,
-    tls: "ssl.SSLContext | None",
-    password: bytes | None,
-    reconnect: bool,
-    **look: Any,
-) -> None:
-    """Be a member until the person at the terminal leaves.
+class Terminal:
+    """What is known of the room, and what the prompt says: the `editor.Talk`.
 
     Args:
-        host: a name or an address.
-        port: the server's.
-        tls: from `tls.client_context`; None: plain text.
+        dialer: is at its first attempt by now, while this module and others load.
         password: for a room that needs one; None: it is asked for.
         reconnect: come back when the connection is lost.
         look: of the `Display`.
-
-    Raises:
-        NetworkError: there is no connection, or it was lost for good.
-        PasswordError: the room needs a password that is not the one given.
-        OutputError: the terminal is gone.
-        KeyboardInterrupt: Ctrl-C on an empty line.
     """
-    terminal = Terminal(password, reconnect=reconnect, **look)
-    terminal.dialer = Dialer(host, port, tls, terminal.backlog)
-    terminal.dialer.start()
-    asyncio.run(terminal.run())
 
-
-class Terminal:
-    """What is known of the room, and what the prompt says: the `editor.Talk`."""
-
-    dialer: Dialer
-    _editor: "Editor"
-
-    def __init__(self, password: bytes | None, *, reconnect: bool, **look: Any) -> None:
-        self.backlog: Backlog[Mark] = Backlog(self._wake)
+    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, **look: Any) -> None:
+        self._dialer = dialer
+        self._backlog = dialer.backlog
         self._password = password
         self._reconnect = reconnect
-        self._display = Display(**look, width=lambda: self._editor.columns())
+        self._display = Display(**look, width=lambda: os.get_terminal_size(1).columns)
         self._members = Members()
         self._connection = Connection(password)
         self._status = "connecting"
@@ -85,13 +59,13 @@ class Terminal:
         self._entered = False  # at least once
         self._last: Event | None = None  # of the room
         self._delays = delays()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._editor: Editor | None = None  # it takes a while to load
         self._came = asyncio.Event()
         self._signal: int | None = None
         self._failure: ChatctlError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._flusher = Flusher(
-            self.backlog,
+            self._backlog,
             write=self._show,
             skip=lambda data: len(self._understand(data)),
             tell=lambda lines: self._note(f"{lines:,} lines skipped: this terminal is too slow for them"),
@@ -100,20 +74,30 @@ class Terminal:
         )
 
     async def run(self) -> None:
-        """Serve keys and screen until somebody wants to leave, or has to; see `run`."""
+        """Be a member until the person at the terminal leaves, or has to.
+
+        Raises:
+            NetworkError: there is no connection, or it was lost for good.
+            PasswordError: the room needs a password that is not the one given.
+            OutputError: the terminal is gone.
+            KeyboardInterrupt: Ctrl-C on an empty line.
+        """
+        loop = asyncio.get_running_loop()
+        self._backlog.wake = functools.partial(_wake, loop, self._came)
+        loop.set_exception_handler(self._surprise)
+        logging.getLogger("asyncio").addHandler(logging.NullHandler())
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signalled, number)
+        for _ in range(2):  # that the connection begins, and the welcome
+            self._step()
         from chatctl.client.editor import Editor
         from chatctl.client.history import open_history
 
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._surprise)
-        logging.getLogger("asyncio").addHandler(logging.NullHandler())
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._loop.add_signal_handler(number, self._signalled, number)
         self._editor = Editor(self, open_history())
         self._start(self._flush())
         left = False
         try:
-            if not self._signal:
+            if not self._signal and not self._failure:
                 await self._editor.run()
         except EOFError:
             left = True
@@ -155,7 +139,7 @@ class Terminal:
         if self.secret():
             self._give(text)
             return True
-        if self._connection.stage is not Stage.OPEN or not self.dialer.up:
+        if self._connection.stage is not Stage.OPEN or not self._dialer.up:
             self._note("not connected: the line stays where it is")
             return False
         try:
@@ -165,14 +149,14 @@ class Terminal:
             return False
         if b"/help" in lines:
             self._help()
-        self.dialer.send(b"".join(map(self._connection.send, lines)))
+        self._dialer.send(b"".join(map(self._connection.send, lines)))
         return True
 
     def _give(self, typed: str) -> None:
         """Answer the room's question for its password."""
         try:
             self._password = self._connection.password = check(typed.encode("utf-8", "replace"), "what was typed")
-            self.dialer.send(self._connection.answer())
+            self._dialer.send(self._connection.answer())
         except ChatctlError as error:
             self._note(f"{error}")
 
@@ -187,25 +171,25 @@ class Terminal:
     async def _flush(self) -> None:
         while True:
             self._came.clear()
-            try:
-                pause = self._flusher.step()
-            except OSError as error:
-                self._end(OutputError(f"cannot write to the terminal: {error.strerror}"))
-                return
-            except ChatctlError as error:
-                self._end(error)
-                return
-            if pause is None:
-                await self._came.wait()
-            else:
-                await asyncio.sleep(pause)
+            pause = self._step()
+            await (self._came.wait() if pause is None else asyncio.sleep(pause))
+
+    def _step(self) -> float | None:
+        """See `Flusher.step`; what cannot go on ends the client."""
+        try:
+            return self._flusher.step()
+        except OSError as error:
+            self._end(OutputError(f"cannot write to the terminal: {error.strerror}"))
+        except ChatctlError as error:
+            self._end(error)
+        return None
 
     def _show(self, data: bytes) -> None:
         """Show what the server says, and do what it waits for."""
         if text := self._display.text(self._understand(data), time.time()):
-            self._editor.above(text)
+            self._print(text)
         if self._connection.stage is Stage.REJECTED or (self._connection.stage is Stage.ASKED and not self.secret()):
-            self.dialer.send(self._connection.answer())
+            self._dialer.send(self._connection.answer())
 
     def _understand(self, data: bytes) -> list[Event]:
         """Take account of what the server says."""
@@ -231,7 +215,7 @@ class Terminal:
             self._last = None
         else:
             self._lost(mark)
-        self._editor.refresh()
+        self._refresh()
 
     def _lost(self, mark: Down) -> None:
         """Say that the connection is gone and what may have gone with it; come back, or end."""
@@ -269,50 +253,61 @@ class Terminal:
         due = time.monotonic() + delay
         while (left := due - time.monotonic()) > 0:
             self._status = f"offline, again in {math.ceil(left)} s"
-            self._editor.refresh()
+            self._refresh()
             await asyncio.sleep(min(left, 1))
         self._status = "connecting"
-        self._editor.refresh()
-        self.dialer.dial()
+        self._refresh()
+        self._dialer.dial()
 
     # Ends
 
     async def _leave(self) -> None:
         """Close this side's end, and wait a moment for what was said last to come back."""
-        self.dialer.half_close()
+        self._dialer.half_close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL if self.dialer.up else 0):
-                while not isinstance(data := self.backlog.take(_PORTION), Down):
+            async with asyncio.timeout(_FAREWELL if self._dialer.up else 0):
+                while not isinstance(data := self._backlog.take(_PORTION), Down):
                     if isinstance(data, bytes):
                         self._connection.receive(data)
                     self._came.clear()
-                    await (asyncio.sleep(0) if self.backlog else self._came.wait())
+                    await (asyncio.sleep(0) if self._backlog else self._came.wait())
         self._doubt(self._connection)
 
     def _end(self, failure: ChatctlError | None) -> None:
         self._failure = self._failure or failure
-        self._editor.end()
+        if self._editor:
+            self._editor.end()
 
     def _signalled(self, number: int) -> None:
         self._signal = number
-        self._editor.end()
+        self._end(None)
 
     # The loop
-
-    def _wake(self) -> None:
-        """Have the loop look at the backlog. Any thread."""
-        if self._loop:
-            with contextlib.suppress(RuntimeError):  # it has ended
-                self._loop.call_soon_threadsafe(self._came.set)
 
     def _start(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _print(self, text: str) -> None:
+        if self._editor:
+            self._editor.above(text)
+        else:
+            output.write(1, text.encode())
+
+    def _refresh(self) -> None:
+        if self._editor:
+            self._editor.refresh()
+
     def _note(self, text: str) -> None:
-        self._editor.above(self._display.note(text, time.time()))
+        self._print(self._display.note(text, time.time()))
 
     def _surprise(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Name a fault of this program in one line, and go on."""
         self._note(f"a fault of chatctl, please report it: {context.get('exception') or context['message']!r}")
+
+
+def _wake(loop: asyncio.AbstractEventLoop, came: asyncio.Event) -> None:
+    """Have the loop look at the backlog, unless it has ended. Any thread."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(came.set)

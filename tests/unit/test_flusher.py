@@ -18,7 +18,8 @@ class Slow:
         self.skipped: list[bytes] = []
         self.told: list[int] = []
         self.marks: list[str] = []
-        self.backlog: Backlog[str] = Backlog(self._wake)
+        self.backlog: Backlog[str] = Backlog()
+        self.backlog.wake = self._wake
         self.flusher = Flusher(
             self.backlog,
             write=self._write,
