@@ -4,7 +4,6 @@ It is never taken from the command line, which every user of a machine can read.
 """
 
 import os
-from pathlib import Path
 
 from chatctl import wire
 from chatctl.errors import ResourceError
@@ -32,7 +31,7 @@ def read(path: str) -> bytes:
         ResourceError: the file cannot be read, or not be used.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb") as file:
             line = file.readline(wire.MAX_LINE + 8)  # a byte-order mark, CRLF, and more than enough
     except OSError as error:
         raise ResourceError(f"cannot read {path}: {error.strerror}") from error

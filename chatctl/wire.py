@@ -17,7 +17,6 @@ bytes for the log), and `parse` (a line of the server → an event, for clients)
 """
 
 import enum
-import ipaddress
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -170,6 +169,8 @@ def name(host: str, port: int) -> str:
     """How a member is called: its address, ``[::1]:5000`` for IPv6; an IPv4 address mapped into IPv6 is IPv4."""
     if ":" not in host:
         return f"{host}:{port}"
+    import ipaddress  # clients start without it
+
     mapped = ipaddress.IPv6Address(host).ipv4_mapped
     return f"{mapped}:{port}" if mapped else f"[{host}]:{port}"
 
