@@ -105,9 +105,12 @@ class Screen:
     def until(self, shown: Callable[["Screen"], object]) -> None:
         """Wait until something is to be seen."""
         deadline = time.monotonic() + PATIENCE
-        while not shown(self):
+        while True:
+            seen = len(self.raw)
+            if shown(self):
+                return
             with self._changed:
-                if len(self.raw) == self._fed:
+                if len(self.raw) == seen:
                     assert not self._over, "ended:\n" + "\n".join(self.emulated.display)
                     assert self._changed.wait(deadline - time.monotonic()), "\n".join(self.emulated.display)
 
