@@ -13,7 +13,7 @@ from itertools import groupby
 
 from chatctl import output
 from chatctl.errors import OutputError
-from chatctl.wire import Event, Kind, online
+from chatctl.wire import Event, Kind, clean, online
 
 PALETTE = (167, 166, 100, 64, 28, 30, 32, 27, 63, 134, 163, 161)
 """Colours for names, of xterm's 256: each has a contrast of 3:1 or more to black and to white (WCAG 2.1, 1.4.11)."""
@@ -22,6 +22,7 @@ FOLD = 3
 """Notices in a row that are shown one by one; more are folded into one line, where notices are folded."""
 
 _SPEAKERS = 10_000  # members remembered to have spoken
+_UNWRAPPED = 8192  # characters of a line that the terminal wraps itself
 _CLOCK = "%H:%M "
 _TAB = "    "  # the columns of a real one depend on where it begins
 _BELL = "\a"
@@ -98,8 +99,8 @@ class Display:
         return "".join(lines)
 
     def note(self, text: str, now: float) -> str:
-        """A line of the program's own, which no server can have sent: its head is none of the wire's."""
-        return self.text([Event(Kind.OTHER, f"-- {text}")], now)
+        """A line of the program's own: its head is none of the wire's, so no member can have caused it."""
+        return self.text([Event(Kind.OTHER, f"-- {clean(text)}")], now)
 
     def _smart(self, events: Iterable[Event], stamp: str) -> Iterator[str]:
         """Like `text`, without the notices about those who never spoke."""
@@ -129,16 +130,22 @@ class Display:
         mention = event.kind is Kind.MESSAGE and self._mention is not None and bool(self._mention.search(event.text))
         if event.kind is Kind.MESSAGE and (self._bell == "always" or (mention and self._bell == "mention")):
             self._ringing = True
-        line = self._colored(event, stamp, mention) if self._color else stamp + event.line
-        if not self._columns:
-            return line + "\n"
-        line = line.replace("\t", _TAB)
         width = self._columns
-        if line.isascii() and len(line) <= width:
-            return line + "\n"
-        return _wrapped(line, width, len(stamp) + len(event.line) - len(event.text))
+        if not width or len(event.line) > _UNWRAPPED:
+            return self._colored(event, stamp, mention) + "\n"
+        if not event.line.isprintable():
+            event = event._replace(line=event.line.replace("\t", _TAB), text=event.text.replace("\t", _TAB))
+        if event.line.isascii() and len(stamp) + len(event.line) <= width:
+            return self._colored(event, stamp, mention) + "\n"
+        head = event.line.removesuffix(event.text)
+        indent = min(len(stamp) + len(head), width // 3)
+        text = _broken(event.text, width - indent)
+        line = self._colored(event._replace(line=head + text, text=text), stamp, mention)
+        return _wrapped(line, width, indent)
 
     def _colored(self, event: Event, stamp: str, mention: bool) -> str:
+        if not self._color:
+            return stamp + event.line
         if stamp:
             stamp = _sgr(_DIM, stamp)
         if event.kind is Kind.MESSAGE and event.name:
@@ -178,18 +185,40 @@ def _any_of(words: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(word) for word in words if word)})(?!\w)", re.IGNORECASE)
 
 
-def _wrapped(line: str, width: int, head: int) -> str:
-    """A line in rows of so many columns, wrapped at words; rows after the first are indented like the text, if it fits.
+def _broken(text: str, room: int) -> str:
+    """The text with words that are wider than so many columns in pieces.
+
+    `wcwidth.wrap` takes a time that grows with the square of a word's length: 6 s for 64 KiB.
+    """
+    if all(2 * len(word) <= room for word in text.split(" ")):
+        return text
+    import wcwidth
+
+    words = []
+    for word in text.split(" "):
+        piece, columns = "", 0
+        for grapheme in wcwidth.iter_graphemes(word):
+            wide = wcwidth.width(grapheme)
+            if piece and columns + wide > room:
+                words.append(piece)
+                piece, columns = "", 0
+            piece += grapheme
+            columns += wide
+        words.append(piece)
+    return " ".join(words)
+
+
+def _wrapped(line: str, width: int, indent: int) -> str:
+    """A line in rows of so many columns, wrapped at words; rows after the first are indented.
 
     Args:
         line: may have SGR sequences.
         width: columns.
-        head: columns before the text.
+        indent: columns, fewer.
     """
     import wcwidth  # where no width is asked for it need not load
 
     if wcwidth.width(line) <= width:
         return line + "\n"
-    indent = " " * min(head, width // 3)
-    rows = wcwidth.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False, replace_whitespace=False)
+    rows = wcwidth.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False, replace_whitespace=False)
     return "\n".join(rows) + "\n"

@@ -32,6 +32,18 @@ NEEDS_PASSWORD = "this room needs a password: send it as your first line"
 WRONG_PASSWORD = "wrong password"
 """How it answers to another one."""
 
+KICKED = "kicked"
+"""How the last word to a member begins that the operator ended."""
+
+DENIED = "your address is not allowed here"
+"""How a newcomer is refused, or a member ended, whose address is denied."""
+
+IDLE = "nothing heard of you"
+"""How the last word to a member begins that was silent for too long."""
+
+FINAL = (KICKED, DENIED, IDLE)
+"""How the last word begins to who should not come back by itself."""
+
 _BOM = b"\xef\xbb\xbf"
 _TLS = b"\x16\x03"  # a handshake record, major version 3 (RFC 8446, section 5.1)
 

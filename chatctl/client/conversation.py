@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from chatctl.client.connection import MAX_LINE, SILENCE, Connection, Stage
 from chatctl.errors import InputError, NetworkError
 from chatctl.keepalive import keep_alive
-from chatctl.wire import Event, LineDecoder, Rejected
+from chatctl.wire import Event, LineDecoder, Rejected, clean
 
 if TYPE_CHECKING:  # a client without TLS does not wait for it to load
     import ssl
@@ -81,8 +81,9 @@ def lines_in(text: str) -> list[bytes]:
     Raises:
         InputError: a line is longer than `MAX_LINE`.
     """
-    typed = unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")  # as terminals are read
-    return clean_lines(LineDecoder(MAX_LINE).feed(typed + b"\n"))
+    typed = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # terminals are read that way
+    lines = [clean(line).encode() for line in unicodedata.normalize("NFC", typed).split("\n")]
+    return clean_lines([line if len(line) <= MAX_LINE else Rejected.TOO_LONG for line in lines if line])
 
 
 def clean_lines(items: list[bytes | Rejected]) -> list[bytes]:

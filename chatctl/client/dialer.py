@@ -16,7 +16,7 @@ from chatctl import wire
 from chatctl.client.connection import SILENCE
 from chatctl.client.conversation import CHUNK, Link, connect
 from chatctl.client.flusher import Backlog
-from chatctl.errors import ChatctlError
+from chatctl.errors import ChatctlError, NetworkError
 
 if TYPE_CHECKING:
     import ssl
@@ -26,17 +26,17 @@ _DOUBLINGS = 6  # of the first second, until that is reached
 
 
 def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
-    """Seconds to wait before each attempt: from 1, doubled each time, up to 60, and up to half as much again by chance.
+    """Seconds to wait before each attempt: from 1, doubled each time, up to 40, and up to half as much again by chance.
 
-    The chance keeps those whom one server has lost from coming back all at once (RFC 9293 has no say in this; see
-    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    The chance keeps those whom one server has lost from coming back all at once (M. Brooker, "Exponential Backoff And
+    Jitter", AWS Architecture Blog, 2015).
 
     Args:
         chance: gives numbers from 0 to 1.
     """
     attempt = 0
     while True:
-        yield min(2**attempt * (1 + chance() / 2), _LONGEST)
+        yield min(2**attempt, _LONGEST / 1.5) * (1 + chance() / 2)
         attempt = min(attempt + 1, _DOUBLINGS)
 
 
@@ -94,11 +94,11 @@ class Dialer:
         while True:
             error: ChatctlError | OSError | None = None
             try:
-                link = connect(*self._target)
+                error = self._receive(connect(*self._target))
             except ChatctlError as failure:
                 error = failure
-            else:
-                error = self._receive(link)
+            except Exception as failure:  # no thread, no memory: without this one nobody would ever try again
+                error = NetworkError(f"the connection broke: {failure!r}")
             self.backlog.put(Down(error))
             self._again.acquire()
 
@@ -122,6 +122,8 @@ class Dialer:
             finally:
                 self.up = False
                 outgoing.put(None)
+                with contextlib.suppress(OSError):
+                    link.shutdown(socket.SHUT_RDWR)  # the sender may be in the middle of something
         return None
 
 

@@ -8,18 +8,23 @@ mode would be echoed into the text by the kernel, and Ctrl-C and Ctrl-D lost; so
 
 import contextlib
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Protocol, cast
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.application.current import get_app
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from chatctl.client import graphemes
@@ -63,29 +68,32 @@ class Editor:
     Args:
         talk: the client.
         history: where lines are remembered.
+        color: what the editor itself draws, such as completions, may be in colours.
     """
 
-    def __init__(self, talk: Talk, history: History) -> None:
+    def __init__(self, talk: Talk, history: History, *, color: bool) -> None:
         self._talk = talk
         self._held = ""  # a paste that waits for Enter
+        self._aside: tuple[Document, str] | None = None  # what was typed and held when a password was asked for
         self._output = cast(_Output, _Output.from_pty(sys.stdout, term=os.environ.get("TERM")))
         self._output.enable_cpr = False  # a terminal that does not answer would delay everything
         self._session: PromptSession[None] = PromptSession(
             self._prompt,
             output=self._output,
+            color_depth=None if color else ColorDepth.DEPTH_1_BIT,
             history=history,
             completer=_Completer(talk),
             complete_while_typing=False,
             reserve_space_for_menu=6,
             enable_history_search=True,
             search_ignore_case=True,
-            enable_suspend=True,
             erase_when_done=True,
             input_processors=[graphemes.StandIns()],
             is_password=Condition(talk.secret),
             key_bindings=merge_key_bindings([graphemes.bindings(), self._bindings()]),
         )
         self._session.app.terminal_size_polling_interval = None  # the kernel tells, by SIGWINCH
+        self._session.default_buffer.accept_handler = self._enter  # else a line would end the prompt
 
     async def run(self) -> None:
         """Edit until `end`.
@@ -94,6 +102,7 @@ class Editor:
             KeyboardInterrupt: Ctrl-C on an empty line.
             EOFError: Ctrl-D on an empty line.
         """
+        self._keep_apart()
         await self._session.prompt_async(set_exception_handler=False)
 
     def end(self) -> None:
@@ -104,12 +113,15 @@ class Editor:
 
     def refresh(self) -> None:
         """Draw the prompt anew, as what it says has changed."""
+        self._keep_apart()
         self._session.app.invalidate()
 
     @property
     def text(self) -> str:
-        """What was typed, or pasted, and not taken yet."""
-        return self._held or self._session.default_buffer.text
+        """What was typed, or pasted, and not taken yet; never a password."""
+        self._keep_apart()
+        typed, held = self._aside or (self._session.default_buffer.document, self._held)
+        return "\n".join(text for text in (held, typed.text) if text)
 
     def above(self, text: str) -> None:
         """Print finished lines above the prompt.
@@ -121,6 +133,7 @@ class Editor:
             OSError: the terminal is gone.
         """
         app = self._session.app
+        self._keep_apart()
         text = text.replace("\n", "\r\n")
         if not app.is_running or app._running_in_terminal:
             self._output.write_raw(text)
@@ -137,20 +150,35 @@ class Editor:
             return f"[paste: {self._held.count(chr(10)) + 1} lines, Enter sends, Ctrl-C drops] > "
         return self._talk.prompt()
 
-    def _enter(self) -> None:
-        """Say what is held, or else what was typed."""
-        buffer = self._session.default_buffer
+    def _keep_apart(self) -> None:
+        """See that what was typed as chat is not sent as a password, nor what was typed of a password shown."""
+        buffer, secret = self._session.default_buffer, self._talk.secret()
+        if secret and self._aside is None:
+            self._aside = (buffer.document, self._held)
+            self._held = ""
+            buffer.reset()
+        elif not secret and self._aside is not None:
+            document, self._held = self._aside
+            self._aside = None
+            buffer.reset(document)
+
+    def _enter(self, buffer: Buffer) -> bool:
+        """Say what is held, or else what was typed; always True: this has cleared the line, if it is to be cleared."""
         if self._held:
             if self._talk.submit(self._held):
                 self._held = ""
-            return
+            return True
         text, secret = buffer.text, self._talk.secret()
-        if not self._talk.submit(text):
-            return
-        if secret or text.count("\n") >= PASTE or len(text) > _REMEMBERED:
-            buffer.text = ""  # so that it is not remembered
-        buffer.append_to_history()
-        buffer.reset()
+        sent = self._talk.submit(text)
+        if secret:
+            buffer.reset()
+        elif sent:
+            if text.count("\n") >= PASTE or len(text) > _REMEMBERED:
+                buffer.text = ""  # so that it is not remembered
+            buffer.append_to_history()
+            buffer.reset()
+        self._keep_apart()
+        return True
 
     def _paste(self, text: str) -> None:
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
@@ -170,10 +198,6 @@ class Editor:
     def _bindings(self) -> KeyBindings:
         keys = KeyBindings()
 
-        @keys.add("enter", filter=~is_searching)
-        def _(event: KeyPressEvent) -> None:
-            self._enter()
-
         @keys.add(Keys.BracketedPaste)
         def _(event: KeyPressEvent) -> None:
             self._paste(event.data)
@@ -181,6 +205,14 @@ class Editor:
         @keys.add("c-c", filter=~is_searching)
         def _(event: KeyPressEvent) -> None:
             self._interrupt()
+
+        @keys.add("c-z")
+        def _(event: KeyPressEvent) -> None:
+            run_in_terminal(_suspend)
+
+        secret = Condition(self._talk.secret)
+        for key in ("up", "down", "c-p", "c-n", "c-r", "c-s", "tab"):  # a password is not to be looked for
+            keys.add(key, filter=secret)(lambda event: None)
 
         return keys
 
@@ -214,6 +246,14 @@ class _Completer(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """What may stand in the place of that word."""
-        *others, word = document.text_before_cursor.split(" ")
+        *others, word = re.split(r"\s", document.text_before_cursor)
         for completion in self._talk.completions(word, first=not others):
             yield Completion(completion, start_position=-len(word))
+
+
+def _suspend() -> None:
+    """Stop, as Ctrl-Z does; a signal that ends the client meanwhile does so at once, as the terminal is the shell's."""
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    os.kill(0, signal.SIGTSTP)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -20,6 +20,7 @@ PAUSE = 0.033
 
 _SMALLEST, _FIRST, _LARGEST = 4096, 16 * 1024, 256 * 1024  # bytes of a batch
 _SLOW, _QUICK = 0.030, 0.010  # seconds for a batch: one that takes longer is halved, one that takes less is doubled
+_MARGIN = 1024 * 1024  # bytes beyond the limit that may wait to be skipped
 _SKIPPED_AT_ONCE = 64 * 1024  # bytes left out before keys are seen to again
 
 M = TypeVar("M")
@@ -33,7 +34,7 @@ class Backlog(Generic[M]):
 
     def __init__(self) -> None:
         self.wake: Callable[[], object] = lambda: None
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._items: deque[bytes | M] = deque()
         self.size = 0
 
@@ -41,12 +42,17 @@ class Backlog(Generic[M]):
         return bool(self._items)
 
     def put(self, item: bytes | M) -> None:
-        """Add bytes or a mark."""
+        """Add bytes or a mark; wait when nobody takes anything, not even to skip it."""
         with self._lock:
             first = not self._items
-            self._items.append(item)
             if isinstance(item, bytes):
+                self._lock.wait_for(lambda: self.size < LIMIT + _MARGIN)
                 self.size += len(item)
+                last = self._items[-1] if self._items else None
+                if isinstance(last, bytes) and len(last) + len(item) <= _SMALLEST:
+                    self._items[-1] = last + item  # an object for each small packet would cost more than its bytes
+                    return
+            self._items.append(item)
         if first:
             self.wake()
 
@@ -68,6 +74,7 @@ class Backlog(Generic[M]):
                 pieces.append(item)
                 size -= len(item)
                 self.size -= len(item)
+            self._lock.notify()
         return b"".join(pieces) if pieces else None
 
 

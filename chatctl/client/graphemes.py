@@ -6,7 +6,9 @@ joiner is ``+``, a skin tone ``*``, a flag its two letters. The text itself is n
 """
 
 import wcwidth
+from prompt_toolkit.application.current import get_app
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text.utils import fragment_list_to_text
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
@@ -65,6 +67,7 @@ def bindings() -> KeyBindings:
         event.current_buffer.delete_before_cursor(before(event.current_buffer))
 
     @keys.add("delete")
+    @keys.add("c-d", filter=Condition(lambda: bool(get_app().current_buffer.text)))
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.delete(after(event.current_buffer))
 

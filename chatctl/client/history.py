@@ -29,8 +29,9 @@ def open_history() -> History:
 def _open(file: Path) -> History:
     """Open a file that only its user may read, and leave out the oldest entries beyond `MOST`."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    file.chmod(0o600)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
     kept = list(islice(FileHistory(file).load_history_strings(), MOST + 1))
     if len(kept) > MOST:
         new = file.with_name(f"history.{os.getpid()}")

@@ -1,7 +1,7 @@
 """The client on a terminal: a line to edit at the bottom, the room above it, a connection that comes back.
 
 One asyncio loop has the keys and the screen; the connection has threads of its own (`dialer`), which put what comes
-into a backlog. The `Flusher` takes from that and has it understood, shown and counted here, all in the order in which
+into a backlog. The `Flusher` takes from that and has it understood, counted and shown here, all in the order in which
 it came. What is typed is sent only while there is a connection that is open, and is kept in the editor otherwise.
 """
 
@@ -9,35 +9,34 @@ import asyncio
 import contextlib
 import functools
 import logging
-import math
 import os
+import re
 import signal
+import termios
 import time
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from chatctl import output
-from chatctl.client.connection import Connection, Stage
-from chatctl.client.conversation import lines_in
-from chatctl.client.dialer import Dialer, Down, Mark, Up, delays
+from chatctl.client.dialer import Dialer, Down, Mark, Up
 from chatctl.client.flusher import Flusher
-from chatctl.client.members import Members
+from chatctl.client.session import Session
 from chatctl.display import Display
-from chatctl.errors import ChatctlError, InputError, NetworkError, OutputError, PasswordError
-from chatctl.password import check
-from chatctl.wire import Event, Kind, online
+from chatctl.errors import ChatctlError, OutputError
+from chatctl.wire import Kind
 
 if TYPE_CHECKING:
     from chatctl.client.editor import Editor
 
 _COMMANDS = ["/help", "/who", "/quit"]
-_FAREWELL = 0.3  # seconds that the last lines have to come back when their sender leaves
+_FAREWELL = 0.3  # seconds that the next line has to come back when its sender leaves
+_LONG_FAREWELL = 5.0  # seconds for all of them
 _PORTION = 65536  # bytes understood at a time then
-_NAMED = 5  # lines that are repeated when they may not have been sent
-_KICKED = "kicked"  # how the server's last word to who should not come back begins
+_STUCK = 1  # seconds for a terminal to take what is written, when a signal ends the client
 
 
 class Terminal:
-    """What is known of the room, and what the prompt says: the `editor.Talk`.
+    """The screen and the keys of a `Session`; it is the `editor.Talk`.
 
     Args:
         dialer: is at its first attempt by now, while this module and others load.
@@ -47,27 +46,20 @@ class Terminal:
     """
 
     def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, **look: Any) -> None:
-        self._dialer = dialer
         self._backlog = dialer.backlog
-        self._password = password
-        self._reconnect = reconnect
+        self._session = Session(dialer, password, reconnect=reconnect, note=self._note)
         self._display = Display(**look, width=lambda: os.get_terminal_size(1).columns)
-        self._members = Members()
-        self._connection = Connection(password)
-        self._status = "connecting"
-        self._trouble = ""  # why there is no connection, as it was said last
-        self._entered = False  # at least once
-        self._last: Event | None = None  # of the room
-        self._delays = delays()
+        self._color = bool(look.get("color"))
         self._editor: Editor | None = None  # it takes a while to load
         self._came = asyncio.Event()
         self._signal: int | None = None
         self._failure: ChatctlError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._modes = termios.tcgetattr(0)
         self._flusher = Flusher(
             self._backlog,
             write=self._show,
-            skip=lambda data: len(self._understand(data)),
+            skip=lambda data: len(self._session.understand(data)),
             tell=lambda lines: self._note(f"{lines:,} lines skipped: this terminal is too slow for them"),
             mark=self._mark,
             clock=time.monotonic,
@@ -83,88 +75,70 @@ class Terminal:
             KeyboardInterrupt: Ctrl-C on an empty line.
         """
         loop = asyncio.get_running_loop()
-        self._backlog.wake = functools.partial(_wake, loop, self._came)
-        loop.set_exception_handler(self._surprise)
+        self._backlog.wake = functools.partial(_wake, loop, self._came.set)
+        loop.set_exception_handler(lambda _, context: self._surprise(context.get("exception") or context["message"]))
         logging.getLogger("asyncio").addHandler(logging.NullHandler())
         for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._signalled, number)
+            signal.signal(number, lambda number, _: self._signalled(loop, number))
         for _ in range(2):  # that the connection begins, and the welcome
             self._step()
         from chatctl.client.editor import Editor
         from chatctl.client.history import open_history
 
-        self._editor = Editor(self, open_history())
+        self._editor = Editor(self, open_history(), color=self._color)
         self._start(self._flush())
-        left = False
+        try:
+            await self._edit(self._editor)
+        except OSError as error:
+            self._failure = self._failure or _gone(error)
+        finally:
+            if self._signal:
+                signal.signal(self._signal, signal.SIG_DFL)
+                os.kill(os.getpid(), self._signal)
+        if self._failure:
+            raise self._failure
+
+    async def _edit(self, editor: "Editor") -> None:
+        """Serve the keys until the end, and say what became of the last words."""
         try:
             if not self._signal and not self._failure:
-                await self._editor.run()
+                await editor.run()
         except EOFError:
-            left = True
-        finally:
-            for task in self._tasks:
-                task.cancel()
-        if left:
+            self._cancel()
             await self._leave()
-        if self._signal:
-            signal.signal(self._signal, signal.SIG_DFL)
-            os.kill(os.getpid(), self._signal)
-        if self._failure:
-            if unsent := self._editor.text:
-                self._note(f"not sent: {unsent}")
-            raise self._failure
+        finally:
+            self._cancel()
+            self._session.doubt()
+            if editor.text:
+                self._note(f"not sent: {editor.text}")
 
     # What the editor asks
 
     def prompt(self) -> str:
-        """The state of the connection."""
-        if self.secret():
-            return "Password: "
-        if self._status or self._members.users is None:
-            return f"[{self._status}] > "
-        return f"[{online(self._members.users)}] > "
+        """See `Session.prompt`."""
+        return self._session.prompt()
 
     def secret(self) -> bool:
-        """Whether the room waits for a password that nobody has given yet."""
-        return self._connection.stage is Stage.ASKED and self._connection.password is None
+        """See `Session.secret`."""
+        return self._session.secret
 
     def completions(self, word: str, *, first: bool) -> list[str]:
         """Commands where one can stand, names elsewhere."""
         if first and word.startswith("/"):
             return [command for command in _COMMANDS if command.startswith(word)]
-        return self._members.beginning_with(word)
+        return self._session.members.beginning_with(word)
 
     def submit(self, text: str) -> bool:
-        """Send what was typed, or answer it here; False: there is no connection that could take it."""
-        if self.secret():
-            self._give(text)
+        """Send what was typed; False: it could not be."""
+        if self._session.secret:
+            self._session.give(text)
             return True
-        if self._connection.stage is not Stage.OPEN or not self._dialer.up:
-            self._note("not connected: the line stays where it is")
-            return False
-        try:
-            lines = lines_in(text)
-        except InputError as error:
-            self._note(f"{error}")
-            return False
-        if b"/help" in lines:
-            self._help()
-        self._dialer.send(b"".join(map(self._connection.send, lines)))
-        return True
+        if re.match(r"/help\s*$", text):
+            from chatctl.client.editor import KEYS
 
-    def _give(self, typed: str) -> None:
-        """Answer the room's question for its password."""
-        try:
-            self._password = self._connection.password = check(typed.encode("utf-8", "replace"), "what was typed")
-            self._dialer.send(self._connection.answer())
-        except ChatctlError as error:
-            self._note(f"{error}")
-
-    def _help(self) -> None:
-        from chatctl.client.editor import KEYS
-
-        for line in ("the keys:", *KEYS, "the server's commands:"):
-            self._note(line)
+            for line in ("the keys:", *KEYS, "the server's commands:"):
+                self._note(line)
+        return self._session.say(text)
 
     # What comes
 
@@ -175,119 +149,106 @@ class Terminal:
             await (self._came.wait() if pause is None else asyncio.sleep(pause))
 
     def _step(self) -> float | None:
-        """See `Flusher.step`; what cannot go on ends the client."""
+        """See `Flusher.step`; what cannot go on ends the client, and nothing else does."""
         try:
             return self._flusher.step()
         except OSError as error:
-            self._end(OutputError(f"cannot write to the terminal: {error.strerror}"))
+            self._end(_gone(error))
         except ChatctlError as error:
             self._end(error)
+        except Exception as error:
+            self._surprise(error)
+            return 0.0
         return None
 
     def _show(self, data: bytes) -> None:
         """Show what the server says, and do what it waits for."""
-        if text := self._display.text(self._understand(data), time.time()):
+        events = self._session.understand(data)
+        if self._session.members.me and self._session.members.me != self._display.me:
+            self._display.me = self._session.members.me
+        if text := self._display.text(events, time.time()):
             self._print(text)
-        if self._connection.stage is Stage.REJECTED or (self._connection.stage is Stage.ASKED and not self.secret()):
-            self._dialer.send(self._connection.answer())
-
-    def _understand(self, data: bytes) -> list[Event]:
-        """Take account of what the server says."""
-        events = self._connection.receive(data)
-        for event in events:
-            self._members.learn(event)
-            if event.kind is Kind.CONNECTED:
-                self._entered = True
-                self._status = self._trouble = ""
-                self._delays = delays()
-        if events:
-            self._last = events[-1]
-        if self._members.me and self._members.me != self._display.me:
-            self._display.me = self._members.me
-        return events
+        self._session.answer()
 
     def _mark(self, mark: Mark) -> None:
-        """Note that a connection begins or ends here."""
-        if isinstance(mark, Up):
-            self._connection = Connection(self._password)
-            self._members.me = mark.name
-            self._display.me = mark.name
-            self._last = None
-        else:
-            self._lost(mark)
-        self._refresh()
-
-    def _lost(self, mark: Down) -> None:
-        """Say that the connection is gone and what may have gone with it; come back, or end."""
-        connection = self._connection
-        self._show(b"")
-        kicked = self._last and self._last.kind is Kind.ANSWER and self._last.text.startswith(_KICKED)
-        trouble = str(mark.error) if isinstance(mark.error, ChatctlError) else connection.trouble(mark.error)
-        self._connection = Connection(self._password)
-        if connection.leaving and not mark.error:
-            self._end(None)
-            return
-        self._doubt(connection)
-        if connection.stage is Stage.ASKED:
-            self._end(PasswordError("the room needs a password, and did not wait any longer for it"))
-        elif kicked and self._last:
-            self._end(NetworkError(f"the server ended this: {self._last.text}"))
-        elif not self._entered or not self._reconnect:
-            self._end(NetworkError(trouble))
-        else:
-            if trouble != self._trouble:
-                self._note(trouble)
-                self._trouble = trouble
-            self._start(self._come_back(next(self._delays)))
-
-    def _doubt(self, connection: Connection) -> None:
-        """Name the lines that were sent and have not come back."""
-        lines = connection.due
-        for line in lines[:_NAMED]:
-            self._note(f"maybe not sent: {line.decode()}")
-        if len(lines) > _NAMED:
-            self._note(f"maybe not sent: {len(lines) - _NAMED:,} more lines")
+        """A connection begins or ends here."""
+        try:
+            if isinstance(mark, Up):
+                self._session.begin(mark, time.monotonic())
+                return
+            self._show(b"")
+            delay = self._session.end(mark, time.monotonic())
+            if delay is None:
+                self._end(None)
+            else:
+                self._start(self._come_back(delay))
+        finally:
+            self._refresh()
 
     async def _come_back(self, delay: float) -> None:
         """Wait so many seconds, saying so, and connect."""
         due = time.monotonic() + delay
         while (left := due - time.monotonic()) > 0:
-            self._status = f"offline, again in {math.ceil(left)} s"
+            self._session.wait(left)
             self._refresh()
             await asyncio.sleep(min(left, 1))
-        self._status = "connecting"
+        self._session.dial()
         self._refresh()
-        self._dialer.dial()
 
     # Ends
 
     async def _leave(self) -> None:
-        """Close this side's end, and wait a moment for what was said last to come back."""
-        self._dialer.half_close()
+        """Wait a moment for what was said last to come back, and for the server's end of the connection."""
+        self._session.leave()
+        until = time.monotonic() + _LONG_FAREWELL
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL if self._dialer.up else 0):
-                while not isinstance(data := self._backlog.take(_PORTION), Down):
-                    if isinstance(data, bytes):
-                        self._connection.receive(data)
-                    self._came.clear()
-                    await (asyncio.sleep(0) if self._backlog else self._came.wait())
-        self._doubt(self._connection)
+            while time.monotonic() < until:
+                before = self._session.due
+                async with asyncio.timeout(_FAREWELL):
+                    while self._session.due == before:
+                        self._came.clear()
+                        data = self._backlog.take(_PORTION)
+                        if isinstance(data, Down):
+                            return
+                        if isinstance(data, bytes):
+                            self._show_own(data)
+                        await (asyncio.sleep(0) if self._backlog else self._came.wait())
+
+    def _show_own(self, data: bytes) -> None:
+        """Of what comes after the end, what this member said is still shown."""
+        events = [event for event in self._session.understand(data) if event.kind is Kind.OWN]
+        if events:
+            self._print(self._display.text(events, time.time()))
 
     def _end(self, failure: ChatctlError | None) -> None:
         self._failure = self._failure or failure
         if self._editor:
             self._editor.end()
 
-    def _signalled(self, number: int) -> None:
+    def _signalled(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
+        """End in good order, if the terminal lets the loop come to it, and in any case."""
         self._signal = number
-        self._end(None)
+        signal.signal(signal.SIGALRM, lambda *_: self._perish(number))
+        signal.alarm(_STUCK)
+        _wake(loop, functools.partial(self._end, None))
 
-    # The loop
+    def _perish(self, number: int) -> None:
+        """Put the terminal back without waiting for it, and die of a signal."""
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSANOW, self._modes)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
-    def _start(self, work: Any) -> None:
+    # The screen
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     def _print(self, text: str) -> None:
         if self._editor:
@@ -302,12 +263,16 @@ class Terminal:
     def _note(self, text: str) -> None:
         self._print(self._display.note(text, time.time()))
 
-    def _surprise(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _surprise(self, fault: object) -> None:
         """Name a fault of this program in one line, and go on."""
-        self._note(f"a fault of chatctl, please report it: {context.get('exception') or context['message']!r}")
+        self._note(f"a fault of chatctl, please report it: {fault!r}")
 
 
-def _wake(loop: asyncio.AbstractEventLoop, came: asyncio.Event) -> None:
-    """Have the loop look at the backlog, unless it has ended. Any thread."""
+def _gone(error: OSError) -> OutputError:
+    return OutputError(f"cannot write to the terminal: {error.strerror}")
+
+
+def _wake(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Have the loop call a function, unless it has ended. Any thread."""
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(came.set)
+        loop.call_soon_threadsafe(function)

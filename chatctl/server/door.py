@@ -3,10 +3,11 @@
 import ipaddress
 from collections.abc import Iterable
 
+from chatctl.wire import DENIED
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 FULL = "server full"
-DENIED = "your address is not allowed here"
 TOO_MANY = "too many connections from your address"
 
 

@@ -120,7 +120,7 @@ class Operator:
     def _kick(self, name: str, reason: str) -> list[str]:
         room = self._server.room
         for member in [member for member in room.members if member.name == name]:
-            word = f"kicked: {reason}" if reason else "kicked"
+            word = f"{wire.KICKED}: {reason}" if reason else wire.KICKED
             room.dismiss(member, time.monotonic(), word, word)
             return [f"{name} {word}"]
         return [f"nobody is called {name!r}: /kick NAME [REASON], with a name from /who"]
@@ -134,7 +134,7 @@ class Operator:
         server.door.ban(network)
         banned = [member for member in (*room.members, *room.outside) if server.door.denies(member.host)]
         for member in banned:
-            room.dismiss(member, time.monotonic(), door.DENIED, "banned")
+            room.dismiss(member, time.monotonic(), wire.DENIED, "banned")
         return [f"{network} banned, {len(banned)} ended"]
 
     def _stop(self) -> None:

@@ -122,7 +122,7 @@ class Room(Roster[M]):
             elif member.heard + self.limits.idle_timeout > now:
                 self._watch_idle(member, member.heard)
             else:
-                self.dismiss(member, now, f"nothing heard of you for {self.limits.idle_timeout:g} s: bye", "idle")
+                self.dismiss(member, now, f"{wire.IDLE} for {self.limits.idle_timeout:g} s: bye", "idle")
 
     def _enter(self, member: M, now: float) -> None:
         self.enter(member)

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ import pytest
 from chatctl.display import PALETTE
 from tests.e2e.conftest import COMMAND
 from tests.e2e.screen import Screen
-from tests.rooms import PATIENCE, Room
+from tests.rooms import PATIENCE, Room, environment
 
 WELCOME = "> Connected to the chat server (3 users online)"
+ASKED = "! this room needs a password: send it as your first line"
 PROMPT = "[3 users online] >"
 
 LEFT, RIGHT, UP, DELETE, BACKSPACE = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[3~", "\x7f"
@@ -286,13 +288,76 @@ def test_no_reconnect(place: Place, screen: Callable[..., Screen]) -> None:
     assert "chatctl client: the server went away" in client.rows
 
 
-def test_who_was_kicked_stays_out(inside: tuple[Screen, Far]) -> None:
-    """Being kicked is no lost connection."""
+@pytest.mark.parametrize(
+    "word", ["kicked: enough", "your address is not allowed here", "nothing heard of you for 60 s: bye"]
+)
+def test_who_was_ended_stays_out(inside: tuple[Screen, Far], word: str) -> None:
+    """Being kicked, denied, or ended for being idle is no lost connection."""
     client, far = inside
-    far.tell("! kicked: enough")
+    far.tell(f"! {word}")
     far.close()
     assert client.end() == 1
-    assert "chatctl client: the server ended this: kicked: enough" in client.rows
+    assert f"chatctl client: the server ended this: {word}" in client.rows
+
+
+@pytest.mark.parametrize("key", ["\x0f", "\x1b\r", "\x1b#"])
+def test_no_key_ends_by_accident(inside: tuple[Screen, Far], key: str) -> None:
+    """What else accepts a line in an editor sends it, or does nothing; the client goes on."""
+    client, far = inside
+    client.type(f"line{key}")
+    client.type("next\r")
+    while not (heard := far.hear()).endswith("next"):
+        assert heard in ("line", "#line")
+
+
+@pytest.fixture
+def unread(place: Place, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int, Far]]:
+    """A client on a terminal that nobody reads, and that is not the controlling one; its stderr is a pipe."""
+    master, slave = os.openpty()
+    client = subprocess.Popen(
+        [*COMMAND, "client", "127.0.0.1", str(place.port)],
+        stdin=slave,
+        stdout=slave,
+        stderr=subprocess.PIPE,
+        env=environment(HOME=str(tmp_path)),
+        start_new_session=True,
+    )
+    os.close(slave)
+    with client:
+        yield client, master, place.accept()
+        client.kill()
+
+
+def test_a_hang_up(unread: tuple["subprocess.Popen[bytes]", int, Far]) -> None:
+    """When the terminal goes away the client does, without a trace."""
+    client, master, far = unread
+    shown = b""
+    while b"?2004h" not in shown:  # the editor is at work
+        shown += os.read(master, 65536)
+    os.close(master)
+    assert far.hear() == ""
+    _, errors = client.communicate(timeout=PATIENCE)
+    assert client.returncode == 1
+    assert errors == b"chatctl client: cannot write to the terminal: Input/output error\n"
+
+
+def test_sigterm_while_it_writes(unread: tuple["subprocess.Popen[bytes]", int, Far]) -> None:
+    """A terminal that takes nothing does not keep the client alive."""
+    client, master, far = unread
+    far.sock.sendall(b"[a:1] flood\n" * 200_000)
+    client.send_signal(signal.SIGTERM)
+    assert client.wait(PATIENCE) == -signal.SIGTERM
+    os.close(master)
+
+
+def test_ctrl_c_names_what_may_be_lost(inside: tuple[Screen, Far]) -> None:
+    """Even an end at once says which lines had not come back."""
+    client, far = inside
+    client.type("in flight\r")
+    assert far.hear() == "in flight"
+    client.type("\x03")
+    assert client.end() == 130
+    assert "-- maybe not sent: in flight" in client.rows
 
 
 def test_quitting(inside: tuple[Screen, Far]) -> None:
@@ -537,7 +602,7 @@ def test_the_bell(place: Place, screen: Callable[..., Screen]) -> None:
 def test_a_password(place: Place, screen: Callable[..., Screen], tmp_path: Path) -> None:
     """It is asked for, not shown, not remembered, and used again when the connection comes back."""
     client = screen(place.port)
-    far = place.accept("! this room needs a password: send it as your first line")
+    far = place.accept(ASKED)
     client.until_text("Password:")
     client.type("비밀\r")
     assert far.hear() == "비밀"
@@ -545,7 +610,7 @@ def test_a_password(place: Place, screen: Callable[..., Screen], tmp_path: Path)
     client.until_text(PROMPT)
     assert "비밀".encode() not in client.raw
     far.close()
-    far = place.accept("! this room needs a password: send it as your first line")
+    far = place.accept(ASKED)
     assert far.hear() == "비밀"
     far.tell(WELCOME)
     client.until_text(PROMPT)
@@ -555,10 +620,43 @@ def test_a_password(place: Place, screen: Callable[..., Screen], tmp_path: Path)
     assert "비밀" not in (tmp_path / ".local/state/chatctl/history").read_text()
 
 
+def test_a_password_is_not_what_was_being_typed(place: Place, screen: Callable[..., Screen]) -> None:
+    """A line that was typed as chat is put aside while the room asks, and is there again when it has its answer."""
+    client = screen(place.port)
+    far = place.accept("")
+    client.until_text("[connecting] >")
+    client.type("keep me")
+    client.until_row("keep me")
+    far.tell(ASKED)
+    client.until_text("Password:")
+    client.type(UP + "secret\r")
+    assert far.hear() == "secret"
+    far.tell(WELCOME)
+    client.until_text(f"{PROMPT} keep me")
+    client.type("\r")
+    assert far.hear() == "keep me"
+
+
+@pytest.mark.parametrize("word", ["! no password within 60 s", "! server shutting down", ""])
+def test_half_a_password_is_not_shown(place: Place, screen: Callable[..., Screen], word: str) -> None:
+    """When the room stops waiting, what was typed of a password is gone."""
+    client = screen(place.port)
+    far = place.accept(ASKED)
+    client.until_text("Password:")
+    client.type("hunter2")
+    client.until_text("*******")
+    if word:
+        far.tell(word)
+        client.until_text(word)
+    far.close()
+    assert client.end() in (1, 4)
+    assert b"hunter2" not in client.raw
+
+
 def test_a_wrong_password(place: Place, screen: Callable[..., Screen]) -> None:
     """It ends the client with 4."""
     client = screen(place.port, CHATCTL_PASSWORD="guess")
-    far = place.accept("! this room needs a password: send it as your first line")
+    far = place.accept(ASKED)
     assert far.hear() == "guess"
     far.tell("! wrong password")
     assert client.end() == 4
@@ -607,8 +705,6 @@ def test_a_file_of_its_own(room: Room, screen: Callable[..., Screen], tmp_path: 
 
 def test_shell_completion() -> None:
     """What ``completion bash`` prints makes bash complete commands."""
-    import subprocess
-
     script = 'eval "$("$0" -m chatctl completion bash)"; complete -p chatctl'
     done = subprocess.run(
         ["bash", "--norc", "-c", script, COMMAND[0]], capture_output=True, text=True, check=True, timeout=PATIENCE

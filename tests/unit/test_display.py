@@ -93,6 +93,20 @@ def test_wrapping(line: str, rows: list[str], color: bool) -> None:
     assert [row.rstrip() for row in bare(text).splitlines()] == rows
 
 
+@pytest.mark.parametrize("size", [8_000, 1_000_000])
+def test_a_long_word_takes_no_time(size: int) -> None:
+    """One that fills the screen is broken, and one that fills many is left to the terminal."""
+    begun = time.perf_counter()
+    text = Display(width=lambda: 80).text(events("[a:1] " + "x" * size), NOW)
+    assert time.perf_counter() - begun < 0.5
+    assert text.count("x") == size
+
+
+def test_notes_are_clean() -> None:
+    """What is repeated in a note, as what was typed, is not obeyed by the terminal either."""
+    assert Display().note("not sent: \x1b]0;pwn\x07\nline", NOW) == "-- not sent: ␛]0;pwn␇␊line\n"
+
+
 def test_mentions() -> None:
     """One's own address and the given words, as words, from others; nothing else."""
     display = Display(highlight=["deploy"], bell="mention")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from chatctl.server.door import DENIED, FULL, TOO_MANY, Door, network
+from chatctl.server.door import FULL, TOO_MANY, Door, network
+from chatctl.wire import DENIED
 
 
 @pytest.mark.parametrize(

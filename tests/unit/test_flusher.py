@@ -113,6 +113,35 @@ def test_the_oldest_are_skipped() -> None:
     assert slow.backlog.size == LIMIT - len(slow.batches[0])
 
 
+def test_small_packets_are_joined() -> None:
+    """They take the memory of their bytes, not of so many objects."""
+    slow = Slow()
+    for _ in range(10_000):
+        slow.backlog.put(b"x\n")
+    assert slow.backlog.size == 20_000
+    assert slow.backlog.take(100_000) == b"x\n" * 10_000
+
+
+def test_memory_is_bounded_when_nobody_takes() -> None:
+    """Far beyond the limit, who puts waits until something is taken or skipped."""
+    slow = Slow()
+    megabyte = b"x" * 1024 * 1024
+
+    def put() -> None:
+        for _ in range(20):
+            slow.backlog.put(megabyte)
+
+    putting = threading.Thread(target=put)
+    putting.start()
+    sizes = []
+    while putting.is_alive() or slow.backlog:
+        sizes.append(slow.backlog.size)
+        slow.flusher.step()
+    putting.join()
+    assert max(sizes) <= LIMIT + 2 * len(megabyte)
+    assert sum(map(len, slow.batches)) + sum(map(len, slow.skipped)) == 20 * len(megabyte)
+
+
 def test_two_threads() -> None:
     """What one puts while the other takes arrives whole and in order."""
     slow = Slow()
