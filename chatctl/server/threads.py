@@ -28,6 +28,7 @@ from chatctl.server.broadcast import CHUNK, take_each
 from chatctl.server.link import Link
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
+_RECEIVE_TLS = 4096  # under TLS, which has buffers of its own
 _ROUNDS = 2  # that a reader flushes before it hands over
 _BACKLOG = 1024 * 1024  # bytes waiting to be sent, from which on readers wait before they append more
 _STACK = 256 * 1024  # bytes of address space for a thread's stack; what is not used costs no memory
@@ -71,11 +72,12 @@ class ThreadsServer(Server):
 
     def _read(self, link: Link) -> None:
         """Read a link until its end: the life of its reader thread."""
+        size = _RECEIVE_TLS if link.secure else _RECEIVE
         while not (link.eof or link.gone):
             data: bytes | None = None
             failure: OSError | None = None
             try:
-                data = link.channel.recv(_RECEIVE)
+                data = link.channel.recv(size)
             except BlockingIOError:
                 pass
             except OSError as error:
