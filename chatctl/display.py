@@ -100,7 +100,8 @@ class Display:
 
     def note(self, text: str, now: float) -> str:
         """A line of the program's own: its head is none of the wire's, so no member can have caused it."""
-        return self.text([Event(Kind.OTHER, f"-- {clean(text)}")], now)
+        text = clean(text)
+        return self.text([Event(Kind.OTHER, f"-- {text}", text=text)], now)
 
     def _smart(self, events: Iterable[Event], stamp: str) -> Iterator[str]:
         """Like `text`, without the notices about those who never spoke."""

@@ -16,16 +16,18 @@ from typing import Protocol, cast
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
-from prompt_toolkit.application.current import get_app
+from prompt_toolkit.application.current import get_app, set_app
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.clipboard import InMemoryClipboard
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
-from prompt_toolkit.history import History
+from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.search import stop_search
 
 from chatctl.client import graphemes
 
@@ -93,7 +95,9 @@ class Editor:
             key_bindings=merge_key_bindings([graphemes.bindings(), self._bindings()]),
         )
         self._session.app.terminal_size_polling_interval = None  # the kernel tells, by SIGWINCH
-        self._session.default_buffer.accept_handler = self._enter  # else a line would end the prompt
+        buffer = self._session.default_buffer
+        buffer.accept_handler = self._enter  # else a line would end the prompt
+        buffer.append_to_history = lambda: None  # type: ignore[method-assign]  # `_enter` knows what to remember
 
     async def run(self) -> None:
         """Edit until `end`.
@@ -152,37 +156,52 @@ class Editor:
 
     def _keep_apart(self) -> None:
         """See that what was typed as chat is not sent as a password, nor what was typed of a password shown."""
-        buffer, secret = self._session.default_buffer, self._talk.secret()
-        if secret and self._aside is None:
+        buffer, app = self._session.default_buffer, self._session.app
+        if self._talk.secret() == (self._aside is not None):
+            return
+        if app.layout.is_searching:
+            with set_app(app):
+                stop_search()
+        self._session.search_buffer.reset()
+        app.clipboard = InMemoryClipboard()  # what was cut in one is not to be pasted in the other
+        if self._aside is None:
             self._aside = (buffer.document, self._held)
             self._held = ""
+            buffer.history = DummyHistory()
             buffer.reset()
-        elif not secret and self._aside is not None:
+        else:
             document, self._held = self._aside
             self._aside = None
+            buffer.history = self._session.history
             buffer.reset(document)
 
     def _enter(self, buffer: Buffer) -> bool:
         """Say what is held, or else what was typed; always True: this has cleared the line, if it is to be cleared."""
-        if self._held:
+        self._keep_apart()
+        text = buffer.text
+        if self._aside is not None:
+            buffer.reset()
+            self._talk.submit(text)
+        elif self._held:
             if self._talk.submit(self._held):
                 self._held = ""
-            return True
-        text, secret = buffer.text, self._talk.secret()
-        sent = self._talk.submit(text)
-        if secret:
+        elif self._talk.submit(text):
             buffer.reset()
-        elif sent:
-            if text.count("\n") >= PASTE or len(text) > _REMEMBERED:
-                buffer.text = ""  # so that it is not remembered
-            buffer.append_to_history()
-            buffer.reset()
+            if (
+                text
+                and text.count("\n") < PASTE
+                and len(text) <= _REMEMBERED
+                and buffer.history.get_strings()[-1:] != [text]
+            ):
+                buffer.history.append_string(text)
         self._keep_apart()
         return True
 
     def _paste(self, text: str) -> None:
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
-        if self._held or text.count("\n") >= PASTE:
+        if self._aside is not None:
+            self._session.default_buffer.insert_text(text.partition("\n")[0])
+        elif self._held or text.count("\n") >= PASTE:
             self._held = f"{self._held}\n{text}" if self._held else text
         else:
             self._session.default_buffer.insert_text(text)
@@ -211,7 +230,7 @@ class Editor:
             run_in_terminal(_suspend)
 
         secret = Condition(self._talk.secret)
-        for key in ("up", "down", "c-p", "c-n", "c-r", "c-s", "tab"):  # a password is not to be looked for
+        for key in ("c-r", "c-s", "tab"):  # a password is not to be looked for
             keys.add(key, filter=secret)(lambda event: None)
 
         return keys

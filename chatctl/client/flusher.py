@@ -44,7 +44,6 @@ class Backlog(Generic[M]):
     def put(self, item: bytes | M) -> None:
         """Add bytes or a mark; wait when nobody takes anything, not even to skip it."""
         with self._lock:
-            first = not self._items
             if isinstance(item, bytes):
                 self._lock.wait_for(lambda: self.size < LIMIT + _MARGIN)
                 self.size += len(item)
@@ -52,6 +51,7 @@ class Backlog(Generic[M]):
                 if isinstance(last, bytes) and len(last) + len(item) <= _SMALLEST:
                     self._items[-1] = last + item  # an object for each small packet would cost more than its bytes
                     return
+            first = not self._items
             self._items.append(item)
         if first:
             self.wake()

@@ -59,6 +59,11 @@ class Session:
         """Whether the room waits for a password that nobody has given yet."""
         return self._connection.stage is Stage.ASKED and self._connection.password is None
 
+    @property
+    def open(self) -> bool:
+        """Whether lines can be sent."""
+        return self._connection.stage is Stage.OPEN and self._dialer.up
+
     def give(self, typed: str) -> None:
         """Answer the room's question for its password."""
         try:
@@ -74,7 +79,7 @@ class Session:
         except InputError as error:
             self._note(f"{error}")
             return False
-        if lines and (self._connection.stage is not Stage.OPEN or not self._dialer.up):
+        if lines and not self.open:
             self._note("not connected: the line stays where it is")
             return False
         self._dialer.send(b"".join(map(self._connection.send, lines)))

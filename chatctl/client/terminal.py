@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = ["/help", "/who", "/quit"]
 _FAREWELL = 0.3  # seconds that the next line has to come back when its sender leaves
+_PARTING = 0.1  # seconds for the server to close its end, when nothing is to come back
 _LONG_FAREWELL = 5.0  # seconds for all of them
 _PORTION = 65536  # bytes understood at a time then
 _STUCK = 1  # seconds for a terminal to take what is written, when a signal ends the client
@@ -138,6 +139,9 @@ class Terminal:
 
             for line in ("the keys:", *KEYS, "the server's commands:"):
                 self._note(line)
+        if text.strip() == "/quit" and not self._session.open:
+            self._end(None)
+            return True
         return self._session.say(text)
 
     # What comes
@@ -202,17 +206,19 @@ class Terminal:
         self._session.leave()
         until = time.monotonic() + _LONG_FAREWELL
         with contextlib.suppress(TimeoutError):
-            while time.monotonic() < until:
+            while time.monotonic() < until and not self._signal:
                 before = self._session.due
-                async with asyncio.timeout(_FAREWELL):
-                    while self._session.due == before:
+                async with asyncio.timeout(_FAREWELL if before else _PARTING):
+                    while self._session.due == before and not self._signal:
                         self._came.clear()
                         data = self._backlog.take(_PORTION)
                         if isinstance(data, Down):
                             return
                         if isinstance(data, bytes):
                             self._show_own(data)
-                        await (asyncio.sleep(0) if self._backlog else self._came.wait())
+                        elif not self._backlog:
+                            await self._came.wait()
+                        await asyncio.sleep(0)
 
     def _show_own(self, data: bytes) -> None:
         """Of what comes after the end, what this member said is still shown."""
@@ -222,6 +228,7 @@ class Terminal:
 
     def _end(self, failure: ChatctlError | None) -> None:
         self._failure = self._failure or failure
+        self._came.set()
         if self._editor:
             self._editor.end()
 

@@ -350,6 +350,44 @@ def test_sigterm_while_it_writes(unread: tuple["subprocess.Popen[bytes]", int, F
     os.close(master)
 
 
+def test_ctrl_d_waits_for_slow_echoes(inside: tuple[Screen, Far]) -> None:
+    """What was said last is shown as it comes back, as long as it goes on coming."""
+    client, far = inside
+    lines = [f"line {number}" for number in range(5)]
+    client.type("".join(f"{line}\r" for line in lines) + "\x04")
+    for line in lines:
+        assert far.hear() == line
+    for line in lines:
+        threading.Event().wait(0.2)  # a slow server
+        far.tell(f"[You] {line}")
+    far.close()
+    assert client.end() == 0
+    assert [row for row in client.rows if "[You]" in row] == [f"[You] {line}" for line in lines]
+
+
+def test_quitting_while_offline(inside: tuple[Screen, Far], place: Place) -> None:
+    """Without a connection /quit is obeyed here."""
+    client, far = inside
+    place.shut()
+    far.close()
+    client.until_text("[offline")
+    client.type("/quit\r")
+    assert client.end() == 0
+
+
+def test_what_was_not_said_is_not_remembered(inside: tuple[Screen, Far], place: Place, tmp_path: Path) -> None:
+    """A line that stays in the editor is not in the history yet."""
+    client, far = inside
+    place.shut()
+    far.close()
+    client.until_text("[offline")
+    client.type("never said\r")
+    client.until_text("not connected")
+    client.type("\x03\x03")
+    assert client.end() == 130
+    assert "never said" not in (tmp_path / ".local/state/chatctl/history").read_text()
+
+
 def test_ctrl_c_names_what_may_be_lost(inside: tuple[Screen, Far]) -> None:
     """Even an end at once says which lines had not come back."""
     client, far = inside
@@ -651,6 +689,50 @@ def test_half_a_password_is_not_shown(place: Place, screen: Callable[..., Screen
     far.close()
     assert client.end() in (1, 4)
     assert b"hunter2" not in client.raw
+
+
+def test_a_paste_at_the_password(place: Place, screen: Callable[..., Screen], tmp_path: Path) -> None:
+    """Its first line is the password; nothing of it is held, shown or remembered, and it cannot be yanked later."""
+    client = screen(place.port)
+    far = place.accept(ASKED)
+    client.until_text("Password:")
+    client.type("hunter2\x15")
+    client.type("\x1b[200~sesame\nsecond\n" + "more\n" * 6 + "\x1b[201~\r")
+    assert far.hear() == "sesame"
+    far.tell(WELCOME)
+    client.until_text(PROMPT)
+    client.type("\x19yanked\r")
+    assert far.hear() == "yanked"
+    assert not re.search(rb"hunter2|sesame|second|more", client.raw)
+    assert (tmp_path / ".local/state/chatctl/history").read_text().count("+") == 1
+
+
+def test_a_search_that_is_open_when_the_room_asks(place: Place, screen: Callable[..., Screen]) -> None:
+    """It ends, so that the password is not typed into it."""
+    client = screen(place.port)
+    far = place.accept("")
+    client.until_text("[connecting] >")
+    client.type("\x12plan")
+    client.until_text("reverse-i-search")
+    far.tell(ASKED)
+    client.until_text("Password:")
+    client.type("hunter2\r")
+    assert far.hear() == "hunter2"
+    assert b"hunter2" not in client.raw
+
+
+def test_no_history_at_the_password(place: Place, screen: Callable[..., Screen]) -> None:
+    """No key brings what was said before to where a password is typed."""
+    client = screen(place.port)
+    far = place.accept()
+    client.until_text(PROMPT)
+    client.type("said before\r")
+    assert far.hear() == "said before"
+    far.close()
+    far = place.accept(ASKED)
+    client.until_text("Password:")
+    client.type(f"{UP}\x10\x1b<\x1b.right\r")
+    assert far.hear() == "right"
 
 
 def test_a_wrong_password(place: Place, screen: Callable[..., Screen]) -> None:

@@ -102,6 +102,13 @@ def test_a_long_word_takes_no_time(size: int) -> None:
     assert text.count("x") == size
 
 
+def test_a_long_word_in_a_note_takes_no_time() -> None:
+    """What is repeated may be as long."""
+    begun = time.perf_counter()
+    Display(width=lambda: 80).note("maybe not sent: " + "한" * 8000, NOW)
+    assert time.perf_counter() - begun < 0.5
+
+
 def test_notes_are_clean() -> None:
     """What is repeated in a note, as what was typed, is not obeyed by the terminal either."""
     assert Display().note("not sent: \x1b]0;pwn\x07\nline", NOW) == "-- not sent: ␛]0;pwn␇␊line\n"
