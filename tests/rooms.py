@@ -21,6 +21,8 @@ import trustme
 
 from chatctl import tls
 
+COMMAND = [sys.executable, "-m", "chatctl"]
+
 PATIENCE = 20.0  # seconds until a test that waits has failed
 _fences = itertools.count()
 

@@ -4,7 +4,6 @@ import io
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,9 +14,8 @@ import pytest
 import trustme
 
 from chatctl.server import MODES
-from tests.rooms import PATIENCE, Room, environment
-
-COMMAND = [sys.executable, "-m", "chatctl"]
+from tests.e2e.screen import Place
+from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 
 class Window:
@@ -202,3 +200,11 @@ def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     result: subprocess.CompletedProcess[str] = subprocess.run([*COMMAND, *arguments], **(settings | options))
     assert "Traceback" not in (result.stderr or "")
     return result
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Where the test plays the server."""
+    opened = Place()
+    yield opened
+    opened.close()

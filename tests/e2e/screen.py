@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 import struct
 import subprocess
 import termios
@@ -16,8 +17,9 @@ from typing import Any
 import pexpect
 import pyte
 
-from tests.e2e.conftest import COMMAND
-from tests.rooms import PATIENCE, environment
+from tests.rooms import COMMAND, PATIENCE, environment
+
+WELCOME = "> Connected to the chat server (3 users online)"
 
 
 class Screen:
@@ -193,3 +195,53 @@ class Tmux:
     def close(self) -> None:
         with contextlib.suppress(subprocess.CalledProcessError):
             self("kill-server")
+
+
+class Far:
+    """The server's end of a connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        sock.settimeout(PATIENCE)
+        self._said = sock.makefile("rb")
+
+    def tell(self, *lines: str) -> None:
+        self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
+
+    def hear(self) -> str:
+        """The next line of the client, or "" at its end."""
+        return self._said.readline().decode().rstrip("\n")
+
+    def close(self) -> None:
+        self._said.close()
+        self.sock.close()
+
+
+class Place:
+    """A port that a client can come to, once or more often."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._all: list[Far] = []
+
+    def accept(self, welcome: str = WELCOME) -> Far:
+        self._listening.settimeout(PATIENCE)
+        far = Far(self._listening.accept()[0])
+        self._all.append(far)
+        if welcome:
+            far.tell(welcome)
+        return far
+
+    def shut(self) -> None:
+        """Refuse connections."""
+        self._listening.close()
+
+    def open(self) -> None:
+        """Accept them again."""
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+
+    def close(self) -> None:
+        self.shut()
+        for far in self._all:
+            far.close()

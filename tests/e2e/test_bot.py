@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import COMMAND, run
-from tests.rooms import PATIENCE, Room, environment
+from tests.e2e.conftest import run
+from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 
 def test_messages(room: Room) -> None:

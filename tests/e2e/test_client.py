@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import COMMAND, Window, run
-from tests.rooms import PATIENCE, Room, environment
+from tests.e2e.conftest import Window, run
+from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 
 def test_a_pipe_gets_its_echoes(room: Room) -> None:

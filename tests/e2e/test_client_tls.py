@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from chatctl.tls import Layer, server_context
-from tests.e2e.conftest import COMMAND, Program, run
-from tests.rooms import PATIENCE, environment
+from tests.e2e.conftest import Program, run
+from tests.rooms import COMMAND, PATIENCE, environment
 
 WELCOME = "> Connected to the chat server (1 user online)"
 ASKED = "! this room needs a password: send it as your first line"

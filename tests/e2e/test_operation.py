@@ -16,8 +16,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.conftest import COMMAND, Window, run
-from tests.rooms import PATIENCE, Certificates, Peer, Room, environment
+from tests.e2e.conftest import Window, run
+from tests.rooms import COMMAND, PATIENCE, Certificates, Peer, Room, environment
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from chatctl import __version__
-from tests.e2e.conftest import COMMAND, Window, run
-from tests.rooms import PATIENCE, Certificates, Room, environment
+from tests.e2e.conftest import Window, run
+from tests.rooms import COMMAND, PATIENCE, Certificates, Room, environment
 
 
 @pytest.mark.parametrize("command", [[], ["server"], ["client"], ["bot"]])

@@ -4,7 +4,6 @@ import itertools
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import threading
@@ -16,74 +15,14 @@ from typing import Any
 import pytest
 
 from chatctl.display import PALETTE
-from tests.e2e.conftest import COMMAND
-from tests.e2e.screen import Screen
-from tests.rooms import PATIENCE, Room, environment
+from tests.e2e.screen import WELCOME, Far, Place, Screen
+from tests.rooms import COMMAND, PATIENCE, Room, environment
 
-WELCOME = "> Connected to the chat server (3 users online)"
 ASKED = "! this room needs a password: send it as your first line"
 PROMPT = "[3 users online] >"
 
 LEFT, RIGHT, UP, DELETE, BACKSPACE = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[3~", "\x7f"
 ALONE = "👩‍💻"
-
-
-class Far:
-    """The server's end of a connection."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        sock.settimeout(PATIENCE)
-        self._said = sock.makefile("rb")
-
-    def tell(self, *lines: str) -> None:
-        self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
-
-    def hear(self) -> str:
-        """The next line of the client, or "" at its end."""
-        return self._said.readline().decode().rstrip("\n")
-
-    def close(self) -> None:
-        self._said.close()
-        self.sock.close()
-
-
-class Place:
-    """A port that a client can come to, once or more often."""
-
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        self._all: list[Far] = []
-
-    def accept(self, welcome: str = WELCOME) -> Far:
-        self._listening.settimeout(PATIENCE)
-        far = Far(self._listening.accept()[0])
-        self._all.append(far)
-        if welcome:
-            far.tell(welcome)
-        return far
-
-    def shut(self) -> None:
-        """Refuse connections."""
-        self._listening.close()
-
-    def open(self) -> None:
-        """Accept them again."""
-        self._listening = socket.create_server(("127.0.0.1", self.port))
-
-    def close(self) -> None:
-        self.shut()
-        for far in self._all:
-            far.close()
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Where the test plays the server."""
-    opened = Place()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.screen import Tmux
-from tests.e2e.test_terminal import PROMPT, Far, Place
+from tests.e2e.screen import Far, Place, Tmux
+from tests.e2e.test_terminal import PROMPT
 
 LINES = 20_000
 
@@ -20,14 +20,6 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
     started = Tmux(tmp_path)
     yield started
     started.close()
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Where the test plays the server."""
-    opened = Place()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
