@@ -22,10 +22,19 @@ class _Group(click.Group):
         except ChatctlError as error:
             click.echo(f"chatctl {ctx.invoked_subcommand}: {error}", err=True)
             ctx.exit(error.status)
-        except KeyboardInterrupt:
+        except BaseException as error:
+            if not _was_interrupted(error):
+                raise
             if os.isatty(2):
                 click.echo(err=True)  # the shell's prompt does not follow ^C on its line
             ctx.exit(130)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether this is Ctrl-C, or what became of one that came in the middle of `threading`'s own bookkeeping."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

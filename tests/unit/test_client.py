@@ -3,10 +3,13 @@
 import itertools
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from chatctl.cli import cli
 from chatctl.client import is_colored, is_rich
 from chatctl.client.connection import MAX_LINE
 from chatctl.client.conversation import lines_in
@@ -164,3 +167,17 @@ def test_history_of_a_relative_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.setenv("HOME", os.sep + "home")
     assert path() == Path("/home/.local/state/chatctl/history")
+
+
+def test_an_interrupt_in_the_middle_of_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is Ctrl-C also where it makes a lock complain."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            threading.Lock().release()
+
+    monkeypatch.setattr("chatctl.client.run", interrupted)
+    result = CliRunner().invoke(cli, ["client", "127.0.0.1", "1"])
+    assert (result.exit_code, result.output) == (130, "")
