@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
-from chatctl import output
-from chatctl.errors import OutputError
 from chatctl.wire import Event, Kind, clean, online
 
 PALETTE = (167, 166, 100, 64, 28, 30, 32, 27, 63, 134, 163, 161)
@@ -158,21 +156,6 @@ class Display:
         if event.kind is Kind.ANSWER:
             return stamp + _sgr(_BOLD, event.line)
         return stamp + _sgr(_DIM, event.line)
-
-
-def show(display: Display, events: list[Event]) -> None:
-    """Write events to stdout at once, in UTF-8 whatever the locale.
-
-    Raises:
-        BrokenPipeError: nobody reads stdout any more.
-        OutputError: stdout cannot be written.
-    """
-    try:
-        output.write(1, display.text(events, time.time()).encode())
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def _sgr(look: str, text: str) -> str:

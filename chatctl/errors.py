@@ -6,11 +6,14 @@
     ├── ResourceError       1    a file or an extra that a command needs cannot be had
     ├── OutputError         1    stdout cannot be written
     ├── InputError          2    what a command was told to read cannot be read
+    │   └── ScriptError     2    a script is not one
     ├── EchoError           3    a line was sent and its echo did not come
-    └── PasswordError       4    the room has another password, or none was given
+    ├── ExpectError         3    something that a script expects did not come
+    ├── PasswordError       4    the room has another password, or none was given
+    └── DeadlineError     124    it took longer than it was given
 
-Each is raised with one line for stderr that says what to do. Ctrl-C in the client and the bot ends with 130, usage
-errors with 2 (click's own).
+Each is raised with one line for stderr that says what to do; that of a script is followed by the place. Ctrl-C in the
+client and the bot ends with 130, usage errors with 2 (click's own).
 """
 
 
@@ -42,8 +45,18 @@ class InputError(ChatctlError):
     status = 2
 
 
+class ScriptError(InputError):
+    """A script is not one."""
+
+
 class EchoError(ChatctlError):
     """Lines were sent whose echoes did not come."""
+
+    status = 3
+
+
+class ExpectError(ChatctlError):
+    """Something that a script expects did not come."""
 
     status = 3
 
@@ -52,3 +65,9 @@ class PasswordError(ChatctlError):
     """The room needs a password that is not the one given."""
 
     status = 4
+
+
+class DeadlineError(ChatctlError):
+    """A run took longer than it was given (as timeout(1) says it)."""
+
+    status = 124

@@ -98,6 +98,11 @@ class LineDecoder:
         self._skipping = False  # inside a line that was too long
         self._ended = False  # nothing gets through any more
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is inside a line, or at the very start."""
+        return bool(self._partial or self._held or self._skipping or self._opening is not None)
+
     def feed(self, data: bytes) -> list[bytes | Rejected]:
         """Take the next bytes, return the lines they complete, in order: UTF-8, not empty, without their ending."""
         if self._held or telnet.IAC in data:

@@ -45,7 +45,8 @@ def cli() -> None:
     9999).
 
     Exit status: 0 done; 1 no connection, it was refused, or an address, a file or an output cannot be used; 2 usage, or
-    an input that cannot be read; 3 an echo is missing; 4 the room has another password; 130 Ctrl-C in client and bot.
+    an input that cannot be read, or a script that is not one; 3 an echo is missing, or something that a script expects;
+    4 the room has another password; 124 the time is over; 130 Ctrl-C in client and bot.
     """
 
 

@@ -1,7 +1,10 @@
 """A member's side of a connection, without one: bytes in → events, lines out → bytes, echoes counted."""
 
 import enum
+import random
+import re
 from collections import deque
+from collections.abc import Callable, Iterator
 
 from chatctl import wire
 from chatctl.errors import PasswordError
@@ -12,6 +15,14 @@ MAX_LINE = 1024 * 1024
 
 SILENCE = 30.0
 """Seconds to wait for the server's first line; a TLS port lets a plain client wait for 10."""
+
+STEADY = 60.0
+"""Seconds that a connection has to last for the next loss of one to be a first."""
+
+_LONGEST = 60.0  # seconds between two attempts, at most
+_DOUBLINGS = 6  # of the first second, until that is reached
+
+_ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
 
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 
@@ -90,10 +101,26 @@ class Connection:
         self._begun = True
         return self.password + b"\n"
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Take what the server sent, return the events; empty data is its end."""
+    def receive(self, data: bytes, *, skim: bool = False) -> list[Event]:
+        """Take what the server sent, return the events; empty data is its end.
+
+        Args:
+            data: as it came.
+            skim: leave out what others say, which is quicker.
+        """
+        if skim:
+            data = self._skimmed(data)
         items = self._decoder.feed(data) if data else self._decoder.finish()
         return [self._event(item) for item in items]
+
+    def _skimmed(self, data: bytes) -> bytes:
+        """The same without whole lines that others say."""
+        end = data.rfind(b"\n")
+        begin = data.find(b"\n") if self._decoder.begun else -1
+        if begin == end:
+            return data
+        kept = b"".join(_ABOUT_ME.findall(b"\n" + data[:end], begin + 1))
+        return data[: begin + 1] + (kept + b"\n").removeprefix(b"\n") + data[end + 1 :]
 
     def _event(self, item: bytes | Rejected) -> Event:
         too_long = f"(a line of more than {MAX_LINE} bytes was left out)"
@@ -137,3 +164,18 @@ class Connection:
         if error:
             return f"the connection broke: {error.strerror}"
         return "" if self.leaving else "the server went away"
+
+
+def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
+    """Seconds to wait before each attempt: from 1, doubled each time, up to 40, and up to half as much again by chance.
+
+    The chance keeps those whom one server has lost from coming back all at once (M. Brooker, "Exponential Backoff And
+    Jitter", AWS Architecture Blog, 2015).
+
+    Args:
+        chance: gives numbers from 0 to 1.
+    """
+    attempt = 0
+    while True:
+        yield min(2**attempt, _LONGEST / 1.5) * (1 + chance() / 2)
+        attempt = min(attempt + 1, _DOUBLINGS)

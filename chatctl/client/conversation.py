@@ -29,8 +29,12 @@ Link: TypeAlias = "socket.socket | SecureSocket"
 CHUNK = 65536
 """Bytes read at a time."""
 
-_PATIENCE = 10.0  # seconds to wait for a connection, for its handshake, and for any echo
-_DEAD = 60  # seconds after which a dead server is given up
+PATIENCE = 10.0
+"""Seconds to wait for a connection, for its handshake, and for any echo."""
+
+DEAD = 60
+"""Seconds after which a dead server is given up."""
+
 _WINDOW = 256 * 1024  # bytes sent ahead of their echoes
 
 
@@ -41,17 +45,22 @@ def connect(host: str, port: int, tls: "ssl.SSLContext | None" = None) -> Link:
         NetworkError: there is none, none that can be reached, or none that can be trusted.
     """
     try:
-        sock = socket.create_connection((host, port), timeout=_PATIENCE)
+        sock = socket.create_connection((host, port), timeout=PATIENCE)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
-        raise NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}") from error
-    keep_alive(sock, _DEAD)
+        raise unreachable(host, port, error) from error
+    keep_alive(sock, DEAD)
     if tls is None:
         return sock
     from chatctl.client.secure import secure
 
-    return secure(sock, tls, host, port, _PATIENCE)
+    return secure(sock, tls, host, port, PATIENCE)
+
+
+def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
+    """The error for a server to which there is no connection, in words."""
+    reason = getattr(error, "strerror", None) or str(error) or "timed out"
+    hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
+    return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")
 
 
 def lines_of(descriptor: int) -> Iterator[list[bytes]]:
@@ -173,7 +182,7 @@ class _Sender(threading.Thread):
         try:
             for batch in self._batches:
                 with self.echoed:
-                    if not self.echoed.wait_for(lambda: self._connection.unechoed <= self._window, _PATIENCE):
+                    if not self.echoed.wait_for(lambda: self._connection.unechoed <= self._window, PATIENCE):
                         self._window = math.inf  # whoever that is does not echo
                     data = b"".join(map(self._connection.send, batch))
                 self._link.sendall(data)

@@ -6,10 +6,8 @@ connection begins and where it ends, so that whoever takes from it sees everythi
 
 import contextlib
 import queue
-import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
@@ -20,24 +18,6 @@ from chatctl.errors import ChatctlError, NetworkError
 
 if TYPE_CHECKING:
     import ssl
-
-_LONGEST = 60.0  # seconds between two attempts, at most
-_DOUBLINGS = 6  # of the first second, until that is reached
-
-
-def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
-    """Seconds to wait before each attempt: from 1, doubled each time, up to 40, and up to half as much again by chance.
-
-    The chance keeps those whom one server has lost from coming back all at once (M. Brooker, "Exponential Backoff And
-    Jitter", AWS Architecture Blog, 2015).
-
-    Args:
-        chance: gives numbers from 0 to 1.
-    """
-    attempt = 0
-    while True:
-        yield min(2**attempt, _LONGEST / 1.5) * (1 + chance() / 2)
-        attempt = min(attempt + 1, _DOUBLINGS)
 
 
 class Up(NamedTuple):

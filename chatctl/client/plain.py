@@ -1,14 +1,15 @@
 """The client as a filter: lines from stdin into the room, lines of the room to stdout, as they are."""
 
 import contextlib
-import functools
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
+from chatctl import output
 from chatctl.client.connection import Connection
 from chatctl.client.conversation import connect, converse, lines_of
-from chatctl.display import Display, show
+from chatctl.display import Display
 from chatctl.password import check
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ def run(host: str, port: int, *, tls: "ssl.SSLContext | None", password: bytes |
     link = connect(host, port, tls)
     display = Display(**look)
     with contextlib.suppress(BrokenPipeError):  # nobody reads on, as in ``| head -1``: that is an end like another
-        converse(link, Connection(password), lines_of(0), functools.partial(show, display), _ask)
+        converse(
+            link,
+            Connection(password),
+            lines_of(0),
+            lambda events: output.show(display.text(events, time.time())),
+            _ask,
+        )
 
 
 def _ask() -> bytes | None:

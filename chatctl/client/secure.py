@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Generator
 from typing import Any, Self
 
 from chatctl.errors import NetworkError
@@ -73,7 +74,7 @@ class SecureSocket:
         while not plain and not self._layer.ended:
             data = b"" if self._layer.error else self._sock.recv(size)
             if not data and not self._layer.error:
-                raise ConnectionResetError(errno.ECONNRESET, _NO_NOTICE)
+                raise cut_off()
             try:
                 plain = self._layer.receive(data)
             except ssl.SSLError as error:
@@ -119,36 +120,47 @@ def secure(sock: socket.socket, context: ssl.SSLContext, host: str, port: int, p
     Raises:
         NetworkError: there is no TLS, or the certificates of the two sides do not do.
     """
+    deadline = time.monotonic() + patience
     with contextlib.ExitStack() as undo:
         undo.callback(sock.close)
         trouble = f"cannot connect to {host} port {port}"
-        try:
-            layer = Layer(context, host=host.partition("%")[0].removesuffix("."))  # certificates know no zone, no root
-        except ValueError as error:
-            raise NetworkError(f"{trouble}: no certificate can be for that name: check the address") from error
-        plain = _shake_hands(sock, layer, trouble, patience)
+        layer = layer_for(host, context, trouble)
+        plain = _shake_hands(sock, layer, trouble, deadline)
         sock.settimeout(None)
         undo.pop_all()
     return SecureSocket(sock, layer, plain, trouble)
 
 
-def _shake_hands(sock: socket.socket, layer: Layer, trouble: str, patience: float) -> bytes:
-    """Return the plain text that came with the end of the handshake. Raises `NetworkError`, after ``trouble``."""
-    deadline = time.monotonic() + patience
+def layer_for(host: str, context: ssl.SSLContext, trouble: str) -> Layer:
+    """The client's side of a connection to a host. Raises `NetworkError`, which begins with ``trouble``."""
+    try:
+        return Layer(context, host=host.partition("%")[0].removesuffix("."))  # certificates know no zone, no root
+    except ValueError as error:
+        raise NetworkError(f"{trouble}: no certificate can be for that name: check the address") from error
+
+
+def shake_hands(layer: Layer, trouble: str) -> Generator[bytes, bytes, bytes]:
+    """Do the handshake, without a socket.
+
+    It yields what is to be sent, if anything is, and takes what comes after that, or an `OSError` when nothing does.
+    Whatever its end, what the layer has to say then is to be sent as well.
+
+    Returns:
+        The plain text that came with the end of the handshake.
+
+    Raises:
+        NetworkError: it failed; ``trouble`` and the reason.
+    """
     plain = b""
     try:
         layer.start()
         while not layer.established:
-            sock.sendall(layer.send(b""))
-            plain = layer.receive(_next(sock, deadline))
-        sock.sendall(layer.send(b""))
+            plain = layer.receive((yield layer.send(b"")))
     except NotTLS as error:
-        if refusal := _refusal(sock, error.data, deadline):
+        if refusal := (yield from _refusal(error.data)):
             raise NetworkError(f"the server refused: {refusal}") from error
         raise NetworkError(f"{trouble}: it does not speak TLS: leave --tls out") from error
     except ssl.SSLError as error:
-        with contextlib.suppress(OSError):
-            sock.sendall(layer.send(b""))  # the server is told as well
         raise NetworkError(f"{trouble}: {explain(error)}") from error
     except OSError as error:
         what = "no answer" if isinstance(error, TimeoutError) else error.strerror
@@ -156,13 +168,13 @@ def _shake_hands(sock: socket.socket, layer: Layer, trouble: str, patience: floa
     return plain
 
 
-def _refusal(sock: socket.socket, data: bytes, deadline: float) -> str | None:
+def _refusal(data: bytes) -> Generator[bytes, bytes, str | None]:
     """Why a server does not let anybody in, when that is what it says, in plain text, before any TLS."""
     decoder = LineDecoder()
     lines = decoder.feed(data)
     with contextlib.suppress(OSError):
         while not lines and data.startswith(b"!"):
-            lines = decoder.feed(_next(sock, deadline))
+            lines = decoder.feed((yield b""))
     line = next(iter(lines + decoder.finish()), None)
     if line is None or isinstance(line, Rejected):
         return None
@@ -170,9 +182,35 @@ def _refusal(sock: socket.socket, data: bytes, deadline: float) -> str | None:
     return event.text if event.kind is Kind.ANSWER and event.text != NEEDS_PASSWORD else None
 
 
+def _shake_hands(sock: socket.socket, layer: Layer, trouble: str, deadline: float) -> bytes:
+    """Do the handshake over a socket. Raises `NetworkError`."""
+    steps = shake_hands(layer, trouble)
+    try:
+        data = next(steps)
+        while True:
+            try:
+                sock.sendall(data)
+                came = _next(sock, deadline)
+            except OSError as error:
+                data = steps.throw(error)
+            else:
+                data = steps.send(came)
+    except StopIteration as done:
+        plain: bytes = done.value
+        return plain
+    finally:
+        with contextlib.suppress(OSError):
+            sock.sendall(layer.send(b""))  # a server that is refused is told so
+
+
 def _next(sock: socket.socket, deadline: float) -> bytes:
     """Wait for more data; its end and a deadline that is over are an `OSError`."""
     sock.settimeout(max(deadline - time.monotonic(), 0.001))
     if data := sock.recv(_CHUNK):
         return data
-    raise ConnectionResetError(errno.ECONNRESET, "the server closed the connection")
+    raise cut_off("the server closed the connection")
+
+
+def cut_off(reason: str = _NO_NOTICE) -> ConnectionResetError:
+    """The error for an end of the connection that TLS was not told of."""
+    return ConnectionResetError(errno.ECONNRESET, reason)

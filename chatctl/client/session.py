@@ -8,15 +8,14 @@ import math
 from collections.abc import Callable
 
 from chatctl import wire
-from chatctl.client.connection import Connection, Stage
+from chatctl.client.connection import STEADY, Connection, Stage, delays
 from chatctl.client.conversation import lines_in
-from chatctl.client.dialer import Dialer, Down, Up, delays
+from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.members import Members
 from chatctl.errors import ChatctlError, InputError, NetworkError, PasswordError
 from chatctl.password import check
 from chatctl.wire import Event, Kind
 
-_STEADY = 60.0  # seconds that a connection has to last for the next loss of one to be a first
 _NAMED = 5  # lines that are repeated when they may not have been sent
 
 
@@ -141,7 +140,7 @@ class Session:
         if trouble != self._trouble:
             self._note(trouble)
             self._trouble = trouble
-        if now - self._since > _STEADY:
+        if now - self._since > STEADY:
             self._delays = delays()
         self._since = math.inf
         return next(self._delays)

@@ -1,12 +1,11 @@
 """What members may cost: lines, bytes, places, descriptors."""
 
-import contextlib
 import logging
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from chatctl import wire
+from chatctl.descriptors import raise_limit
 from chatctl.server.door import Network
 
 DEFAULT_USERS = 10_000
@@ -52,7 +51,7 @@ class Limits:
         A number that cannot be had is granted all the same, with a warning.
         """
         wanted = (self.max_users or DEFAULT_USERS) + RESERVE
-        descriptors = _raise_descriptor_limit(wanted)
+        descriptors = raise_limit(wanted)
         if self.max_users is None:
             return replace(self, max_users=min(DEFAULT_USERS, max(descriptors - RESERVE, 1)))
         if wanted > descriptors:
@@ -104,16 +103,3 @@ class Bucket:
         first = max(-(-(self._begun + len(ended[0])) // _TOKEN), 1)
         self._begun = len(rest)
         return first - paid + len(ended) - 1 + longer + -(-len(rest) // _TOKEN)
-
-
-def _raise_descriptor_limit(wanted: int) -> int:
-    """Raise this process's limit of open descriptors to so many, if that can be; return how many it may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        for limit in (wanted, 10_240):  # the second is what macOS allows where it says "unlimited" (OPEN_MAX)
-            new = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-            with contextlib.suppress(OSError, ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (max(new, soft), hard))
-                break
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if soft == resource.RLIM_INFINITY else soft

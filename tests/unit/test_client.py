@@ -11,9 +11,8 @@ from click.testing import CliRunner
 
 from chatctl.cli import cli
 from chatctl.client import is_colored, is_rich
-from chatctl.client.connection import MAX_LINE
+from chatctl.client.connection import MAX_LINE, delays
 from chatctl.client.conversation import lines_in
-from chatctl.client.dialer import delays
 from chatctl.client.graphemes import stand_in
 from chatctl.client.history import MOST, open_history, path
 from chatctl.client.members import Members

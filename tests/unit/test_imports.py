@@ -54,7 +54,7 @@ def test_imports_run_downwards(module: str) -> None:
     ours = {name.removeprefix("chatctl.") for name in imported(module) if name.startswith("chatctl.")}
     if folder in FOLDERS:
         others = {name for name in ours if name.split(".")[0] in FOLDERS - {folder}}
-        lent = ("client.connection.", "client.conversation.")
+        lent = ("client.connection.", "client.conversation.", "client.secure.")
         assert all(folder == "bot" and name.startswith(lent) for name in others)
         assert not any(name.startswith("cli.") for name in ours)
     elif folder != "cli" and module != "__main__.py":

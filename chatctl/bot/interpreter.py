@@ -1,0 +1,325 @@
+"""One bot at work: a script over a room, without a connection and without a clock.
+
+Whoever drives it tells it what came (`Interpreter.receive`), calls `Interpreter.advance` after that and at each
+``deadline``, and sends what that returns. Steps are taken by a generator that yields what it waits for, so they read
+here as they are written. After each line that came, all steps are taken that can be: how lines were cut into packets
+makes no difference.
+
+The reading position is a queue: lines that an ``expect`` or ``on`` ahead may still find are kept in it, and an
+``expect`` takes them out one by one until it has found its own. Where no such step is ahead nothing is kept.
+"""
+
+import contextlib
+import functools
+import math
+import re
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from chatctl.bot.feed import Feed
+from chatctl.bot.reader import Text
+from chatctl.bot.script import Every, Expect, Hearing, On, Quit, Repeat, Script, Send, Step, Users, Wait, hearing
+from chatctl.bot.speech import Pace, Speech, later
+from chatctl.client.connection import Connection, Stage
+from chatctl.errors import ExpectError
+from chatctl.wire import Event, Kind, clean
+
+_BUDGET = 1000  # steps taken at a time, so that a script that never waits lets others have their turn
+_EVENT = 512  # bytes that an event takes besides its line
+
+
+class _Until(NamedTuple):
+    """What a step waits for: a time, or something to be true."""
+
+    time: float
+    ready: Callable[[], bool]
+
+
+_Course: TypeAlias = Generator[_Until, bool, None]
+
+
+class _Standing:
+    """An ``on`` or ``every`` at work: how often it has spoken, when it did, and when it will."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.times: deque[float] = deque()
+        self.due = math.inf
+        self.muted = False
+
+
+class _Over(Exception):  # noqa: N818
+    """The script wants to leave."""
+
+
+class Interpreter:
+    """A bot.
+
+    Args:
+        task: what it does: a script, or lines to say.
+        times: how often.
+        pace: how lines are said.
+        number: of the bot, from 1.
+        keep: bytes to keep of lines that are still to be read, at most; beyond that the oldest are forgotten.
+        clock: gives the local time, in words.
+        warn: is told when an ``on`` is muted.
+
+    ``speech``: what it says. ``deadline``: when `advance` is to be called, at the latest. ``finished``: all is said,
+    and nothing more is expected. ``place``: the line of the script that it is at. ``taken``: steps so far. ``waited``:
+    seconds that ``wait`` and ``stay`` have taken before the present step.
+    """
+
+    def __init__(
+        self,
+        task: Script | Feed,
+        times: int,
+        pace: Pace,
+        *,
+        number: int = 1,
+        keep: int = 1024 * 1024,
+        clock: Callable[[], str] = lambda: "",
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.speech = Speech(pace)
+        self.deadline = math.inf
+        self.finished = False
+        self.place = ""
+        self.taken = 0
+        self.waited = 0.0
+        self._name = task.name if isinstance(task, Script) else ""
+        self._keep = keep
+        self._clock = clock
+        self._warn = warn
+        self._now = -math.inf
+        self._users = 0
+        self._fields = {"bot": str(number)}
+        self._found: dict[str, str] = {}  # in the line that was found last
+        self._named: dict[str, str] = {}  # by all that were
+        self._rounds: list[int] = []
+        self._said: list[bytes] = []  # and not yet returned
+        self._hearing = hearing(task.steps) if isinstance(task, Script) else Hearing.NONE
+        self._kept: deque[Event] = deque()
+        self._kept_bytes = 0
+        self._passed = 0  # lines that the present ``expect`` did not want
+        self._last: Event | None = None  # of them
+        self._standing: dict[On | Every, _Standing] = {}
+        self._course = self._play(task, times) if isinstance(task, Script) else self._recite(task, times)
+        self._until = next(self._course)
+
+    def enter(self, connection: Connection, me: str) -> None:
+        """Go on over a new connection, in which this side has the name ``me``."""
+        self._fields["me"] = me
+        self.speech.enter(connection)
+
+    def receive(self, data: bytes, now: float, *, watched: bool = True) -> list[Event]:
+        """Take what the server sent, return the events; empty data is its end.
+
+        Args:
+            data: as it came.
+            now: in seconds, of any clock that goes on.
+            watched: return all of them, and not only those that matter to the bot.
+        """
+        self._now = now
+        skim = not (watched or self._standing or self._hearing is Hearing.ALL)
+        events = self.speech.connection.receive(data, skim=skim)
+        for event in events:
+            if event.users is not None:
+                self._users = event.users
+            if self._hearing:
+                self._keep_for_later(event)
+            if self._standing:
+                self._answer(event, self._standing)
+            self._proceed()
+        return events
+
+    def advance(self, now: float) -> bytes:
+        """Take the steps that can be taken now; return what is to be sent since the last time.
+
+        Raises:
+            ExpectError: something that the script expects did not come in time.
+            EchoError: an echo did not.
+            InputError: the feed cannot be read.
+        """
+        self._now = now
+        for step, standing in self._standing.items():
+            if isinstance(step, Every) and standing.due <= now:
+                standing.due = later(standing.due, now, step.seconds)
+                if self.speech.idle:  # else it cannot be said, and would be said many times later
+                    self._speak(step, standing, self._found)
+        idle = self._proceed()
+        dues = [standing.due for standing in self._standing.values()]
+        self.deadline = min(self._until.time, self.speech.deadline, *dues) if idle else now
+        said = b"".join(self._said)
+        self._said.clear()
+        return said
+
+    def _proceed(self) -> bool:
+        """Take steps until one has to wait; False: there are more that need not."""
+        self._said.append(self.speech.flush(self._now))
+        for _ in range(_BUDGET):
+            if self.finished or not ((ready := self._until.ready()) or self._until.time <= self._now):
+                return True
+            try:
+                self._until = self._course.send(ready)
+            except StopIteration:
+                self.finished = True
+            self._said.append(self.speech.flush(self._now))
+        return False
+
+    def _play(self, script: Script, times: int) -> _Course:
+        yield _Until(math.inf, self._is_inside)
+        ahead = self._hearing
+        with contextlib.suppress(_Over):
+            for number in range(1, times + 1):
+                yield from self._take(script.steps, ahead if number < times else Hearing.NONE)
+        self._standing.clear()
+        yield _Until(math.inf, lambda: self.speech.idle)
+
+    def _recite(self, feed: Feed, times: int) -> _Course:
+        yield _Until(math.inf, self._is_inside)
+        for _ in range(times):
+            position = 0
+            while True:
+                if (line := feed.read(position)) is not None:
+                    position += 1
+                    self.taken += 1
+                    self.speech.say(_chat(line))
+                    yield _Until(math.inf, lambda: self.speech.idle)
+                elif feed.ended:
+                    break
+                else:
+                    yield _Until(math.inf, functools.partial(feed.has, position))
+        if feed.failure:
+            raise feed.failure
+
+    def _is_inside(self) -> bool:
+        return self.speech.connection.stage is Stage.OPEN
+
+    def _take(self, steps: Sequence[Step], ahead: Hearing) -> _Course:
+        """Take steps; ``ahead``: what those after them have to hear."""
+        for index, step in enumerate(steps):
+            self._listen(max(ahead, hearing(steps[index:])))
+            self.place = f"{self._name}:{step.line}: "
+            if isinstance(step, Repeat):
+                later = max(ahead, hearing(steps[index + 1 :]))
+                again = max(later, hearing(step.steps))
+                self._rounds.append(0)
+                for number in range(1, step.times + 1):
+                    self._rounds[-1] = number
+                    yield from self._take(step.steps, again if number < step.times else later)
+                self._rounds.pop()
+            else:
+                yield from self._do(step)
+                self.taken += 1
+
+    def _do(self, step: Step) -> _Course:
+        match step:
+            case Send(text=text, command=command):
+                self._say(text, self._rounds[-1] if self._rounds else 0, self._found, command)
+                yield _Until(math.inf, lambda: self.speech.idle)
+            case Expect():
+                self._passed, self._last = 0, None
+                if not (yield _Until(self._now + step.within, functools.partial(self._find, step))):
+                    raise ExpectError(
+                        f"{self.place}no line with {step.pattern} within {step.within:g} s: {self._seen()}"
+                    )
+            case Users(number=number, within=within):
+                if not (yield _Until(self._now + within, lambda: self._users >= number)):
+                    raise ExpectError(f"{self.place}not {number} users within {within:g} s: there are {self._users}")
+            case Wait(seconds=seconds):
+                began = self._now
+                yield _Until(began + (math.inf if seconds is None else seconds), lambda: False)
+                self.waited += self._now - began
+            case On() | Every():
+                self._install(step)
+                yield _Until(-math.inf, lambda: True)
+            case Quit():
+                raise _Over
+
+    def _listen(self, hearing: Hearing) -> None:
+        """Keep lines that may be looked at, and forget what was kept when none are."""
+        self._hearing = hearing
+        if not hearing:
+            self._kept.clear()
+            self._kept_bytes = 0
+
+    def _keep_for_later(self, event: Event) -> None:
+        self._kept.append(event)
+        self._kept_bytes += len(event.line) + _EVENT
+        while self._kept_bytes > self._keep and len(self._kept) > 1:
+            self._next()
+
+    def _next(self) -> Event:
+        """The line at the reading position; step over it."""
+        event = self._kept.popleft()
+        self._kept_bytes -= len(event.line) + _EVENT
+        return event
+
+    def _find(self, step: Expect) -> bool:
+        """Move the reading position just behind the line that is expected, or over all that have come."""
+        while self._kept:
+            event = self._next()
+            if (event.kind is Kind.OWN) is not step.own:
+                continue
+            if found := step.pattern.regex.search(event.line):
+                self._found = _values(found, event)
+                self._named |= {name: self._found[name] for name in found.groupdict()}
+                return True
+            self._passed += 1
+            self._last = event
+        return False
+
+    def _seen(self) -> str:
+        """What came instead of what was expected."""
+        if not self._last:
+            return "nothing came"
+        return f"instead came{'' if self._passed == 1 else f' {self._passed} lines, the last'}: {self._last.line}"
+
+    def _install(self, step: On | Every) -> None:
+        if step in self._standing:
+            return
+        standing = self._standing[step] = _Standing()
+        if isinstance(step, Every):
+            standing.due = self._now + step.seconds
+        else:
+            for event in self._kept:
+                self._answer(event, {step: standing})
+
+    def _answer(self, event: Event, standing: Mapping[On | Every, _Standing]) -> None:
+        """Let each ``on`` answer to a line that is not the bot's own."""
+        if event.kind is Kind.OWN:
+            return
+        for step, one in standing.items():
+            if isinstance(step, On) and (found := step.pattern.regex.search(event.line)):
+                while one.times and one.times[0] <= self._now - step.seconds:
+                    one.times.popleft()
+                if len(one.times) < step.limit:
+                    one.muted = False
+                    one.times.append(self._now)
+                    self._speak(step, one, _values(found, event))
+                elif not one.muted:
+                    one.muted = True
+                    self._warn(f"{self._name}:{step.line}: answered {step.limit} times in {step.seconds:g} s: not more")
+
+    def _speak(self, step: On | Every, standing: _Standing, found: Mapping[str, str]) -> None:
+        standing.count += 1
+        self._say(step.text, standing.count, found)
+
+    def _say(self, text: Text, count: int, found: Mapping[str, str], command: bool = False) -> None:
+        fields = {"n": str(count), "users": str(self._users), "time": self._clock()}
+        line = clean(text.fill({**self._named, **found, **self._fields, **fields})).encode("utf-8", "replace")
+        if line:
+            self.speech.say(line if command else _chat(line))
+
+
+def _chat(line: bytes) -> bytes:
+    """A line as it is sent so that it is said, and not obeyed."""
+    return b"/" + line if line.startswith(b"/") else line
+
+
+def _values(found: re.Match[str], event: Event) -> dict[str, str]:
+    """The fields of a line that was found."""
+    groups = [found[0], *found.groups("")]
+    numbered = {str(index): group for index, group in enumerate(groups)}
+    return numbered | found.groupdict("") | {"name": event.name or "", "text": event.text}

@@ -1,0 +1,281 @@
+"""The bot's language: text → steps, or an error that shows the place.
+
+One step a line. `parse` reads it, with a `Reader` for each line (`reader.py`); what a step does is in
+`interpreter.py`. It does no I/O.
+"""
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from chatctl.bot.reader import Pattern, Reader, Scope, Text
+
+STEPS = {
+    "send": "send TEXT",
+    "command": "command /WORD…",
+    "expect": "expect [own] PATTERN [within SECONDS]",
+    "users": "users NUMBER [within SECONDS]",
+    "wait": "wait SECONDS",
+    "stay": "stay [SECONDS]",
+    "repeat": "repeat NUMBER … end",
+    "on": "on PATTERN [at most NUMBER in SECONDS] send TEXT",
+    "every": "every SECONDS send TEXT",
+    "quit": "quit",
+}
+"""The steps, as they are written."""
+
+PATIENCE = 10.0
+"""Seconds that ``expect`` and ``users`` wait if they are not told."""
+
+GUARD = (10, 10.0)
+"""Answers, and the seconds in which an ``on`` gives no more of them, if it is not told."""
+
+DEEPEST = 20
+"""Levels of ``repeat`` in ``repeat``."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """Say a text, or give a command."""
+
+    line: int
+    text: Text
+    command: bool = False
+
+    def __str__(self) -> str:
+        return f"{'command' if self.command else 'send'} {self.text}"
+
+
+@dataclass(frozen=True)
+class Expect:
+    """Wait for a line behind the reading position; that moves just behind it."""
+
+    line: int
+    pattern: Pattern
+    own: bool
+    within: float
+
+    def __str__(self) -> str:
+        return f"expect {'own ' if self.own else ''}{self.pattern} within {self.within:g}"
+
+
+@dataclass(frozen=True)
+class Users:
+    """Wait until so many are online."""
+
+    line: int
+    number: int
+    within: float
+
+    def __str__(self) -> str:
+        return f"users {self.number} within {self.within:g}"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Go on later. ``stays``: that is what it was written as; no seconds: never."""
+
+    line: int
+    seconds: float | None
+    stays: bool = False
+
+    def __str__(self) -> str:
+        return f"{'stay' if self.stays else 'wait'}{'' if self.seconds is None else f' {self.seconds:g}'}"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Take steps so many times."""
+
+    line: int
+    times: int
+    steps: list["Step"] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"repeat {self.times}"
+
+
+@dataclass(frozen=True)
+class On:
+    """From now on answer to each line that is found, at most ``limit`` times in ``seconds``."""
+
+    line: int
+    pattern: Pattern
+    limit: int
+    seconds: float
+    text: Text
+
+    def __str__(self) -> str:
+        return f"on {self.pattern} at most {self.limit} in {self.seconds:g} send {self.text}"
+
+
+@dataclass(frozen=True)
+class Every:
+    """From now on say a text again and again."""
+
+    line: int
+    seconds: float
+    text: Text
+
+    def __str__(self) -> str:
+        return f"every {self.seconds:g} send {self.text}"
+
+
+@dataclass(frozen=True)
+class Quit:
+    """Leave."""
+
+    line: int
+
+    def __str__(self) -> str:
+        return "quit"
+
+
+@dataclass(frozen=True)
+class Script:
+    """Steps, and what to call them in errors."""
+
+    name: str
+    steps: list["Step"]
+
+
+Step: TypeAlias = Send | Expect | Users | Wait | Repeat | On | Every | Quit
+
+
+class Hearing(enum.IntEnum):
+    """Which lines a step may have to look at."""
+
+    NONE = 0
+    OWN = 1
+    ALL = 2
+
+
+def hearing(steps: Sequence[Step]) -> Hearing:
+    """Which lines some steps may have to look at."""
+    most = Hearing.NONE
+    for step in steps:
+        match step:
+            case Expect(own=True):
+                most = max(most, Hearing.OWN)
+            case Expect() | On():
+                return Hearing.ALL
+            case Repeat():
+                most = max(most, hearing(step.steps))
+    return most
+
+
+def parse(text: str, name: str) -> Script:
+    """Read a script.
+
+    Args:
+        text: of the script.
+        name: what to call it in errors.
+
+    Raises:
+        ScriptError: it is not one; with the place.
+    """
+    scope = Scope()
+    blocks: list[list[Step]] = [[]]
+    opened: list[Reader] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        reader = Reader(line.removesuffix("\r"), name, number, scope)
+        if reader.at_end() or reader.rest().startswith("#"):
+            continue
+        word = reader.word()
+        if word == "end":
+            reader.finish()
+            if not opened:
+                reader.fail("there is no repeat that could end here")
+            if not blocks[-1]:
+                opened[-1].fail("there is nothing to repeat: put steps before its end")
+            blocks.pop()
+            opened.pop()
+            scope.depth -= 1
+            continue
+        if word not in _READERS:
+            reader.fail(f"no step is called so: the steps are {', '.join(STEPS)}")
+        step = _READERS[word](reader)
+        reader.finish()
+        blocks[-1].append(step)
+        if isinstance(step, Repeat):
+            if len(blocks) > DEEPEST:
+                reader.fail(f"repeat in repeat goes {DEEPEST} levels deep at most")
+            blocks.append(step.steps)
+            opened.append(reader)
+            scope.depth += 1
+    if opened:
+        opened[-1].fail("this repeat has no end: write end on a line behind its last step")
+    return Script(name, blocks[0])
+
+
+def _send(reader: Reader) -> Send:
+    return Send(reader.number, reader.text())
+
+
+def _command(reader: Reader) -> Send:
+    if not reader.rest().startswith(("/", '"/')):
+        reader.fail("a command begins with /, as in: command /who", here=True)
+    return Send(reader.number, reader.text(), command=True)
+
+
+def _expect(reader: Reader) -> Expect:
+    own = reader.take("own")
+    pattern = reader.pattern("within")
+    reader.scope.expected(pattern)
+    return Expect(reader.number, pattern, own, _within(reader))
+
+
+def _users(reader: Reader) -> Users:
+    return Users(reader.number, reader.whole(), _within(reader))
+
+
+def _within(reader: Reader) -> float:
+    return reader.seconds() if reader.take("within") else PATIENCE
+
+
+def _wait(reader: Reader) -> Wait:
+    return Wait(reader.number, reader.seconds())
+
+
+def _stay(reader: Reader) -> Wait:
+    return Wait(reader.number, None if reader.at_end() else reader.seconds(), stays=True)
+
+
+def _repeat(reader: Reader) -> Repeat:
+    return Repeat(reader.number, reader.whole())
+
+
+def _on(reader: Reader) -> On:
+    pattern = reader.pattern("at most", "send")
+    limit, seconds = GUARD
+    if reader.take("at most"):
+        limit = reader.whole()
+        reader.need("in")
+        seconds = reader.seconds()
+    reader.need("send")
+    return On(reader.number, pattern, limit, seconds, reader.text(answering=pattern))
+
+
+def _every(reader: Reader) -> Every:
+    seconds = reader.seconds(least=0.01)
+    reader.need("send")
+    return Every(reader.number, seconds, reader.text(counting=True))
+
+
+def _quit(reader: Reader) -> Quit:
+    return Quit(reader.number)
+
+
+_READERS: dict[str, Callable[[Reader], Step]] = {
+    "send": _send,
+    "command": _command,
+    "expect": _expect,
+    "users": _users,
+    "wait": _wait,
+    "stay": _stay,
+    "repeat": _repeat,
+    "on": _on,
+    "every": _every,
+    "quit": _quit,
+}

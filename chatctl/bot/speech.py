@@ -1,0 +1,107 @@
+"""What a bot says: in what pace, how far ahead of the echoes, and what became of it."""
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+from chatctl.client.connection import Connection, Stage
+from chatctl.errors import EchoError
+
+PATIENCE = 10.0
+"""Seconds to wait for an echo."""
+
+_WINDOW = 256 * 1024  # bytes said ahead of their echoes: who reads its own slower than it speaks would be cut
+
+
+class Pace(NamedTuple):
+    """So many lines a second at most (None: no limit); each only when the one before has come back."""
+
+    rate: float | None = None
+    wait_for_echo: bool = False
+
+
+class Speech:
+    """The lines that a bot wants said, until they are sent.
+
+    Args:
+        pace: in which they are sent.
+
+    ``connection``: the account of the one that there is, or was last. ``blocked``: set while it takes nothing.
+    ``deadline``: when `flush` may do more than at its last call.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self.connection = Connection()
+        self.blocked = False
+        self.deadline = math.inf
+        self._pace = pace
+        self._queue: deque[bytes] = deque()
+        self._due = -math.inf  # when the next line may be said, for the rate
+        self._patience = math.inf  # when the line that was said last should have come back
+        self._window: float = _WINDOW
+        self._sent = 0  # over connections before this one
+        self._missing = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether all is sent."""
+        return not self._queue
+
+    @property
+    def sent(self) -> int:
+        """Lines sent that are to be echoed."""
+        return self._sent + self.connection.sent
+
+    @property
+    def missing(self) -> int:
+        """Lines that were not echoed, so far."""
+        return self._missing + self.connection.missing
+
+    def account(self) -> str:
+        """The same in words."""
+        return f"{self.missing} of {self.sent} lines were not echoed"
+
+    def enter(self, connection: Connection) -> None:
+        """Go on over another connection; what was not echoed over the last one is not said again."""
+        self._sent, self._missing = self.sent, self.missing
+        self.connection = connection
+
+    def say(self, line: bytes) -> None:
+        """Have a line sent: chat, with a leading ``/`` doubled, or a command."""
+        self._queue.append(line)
+
+    def flush(self, now: float) -> bytes:
+        """Account for all that may be sent now, and return it.
+
+        Raises:
+            EchoError: an echo that is waited for took too long.
+        """
+        self.deadline = math.inf
+        ready = []
+        if self.connection.stage is Stage.OPEN and not self.blocked:
+            while self._queue and self._may_speak(now):
+                ready.append(self.connection.send(self._queue.popleft()))
+                self._patience = now + PATIENCE
+                if self._pace.rate:
+                    self._due = later(self._due, now, 1 / self._pace.rate)
+        return b"".join(ready)
+
+    def _may_speak(self, now: float) -> bool:
+        """Whether the next line can be sent now; if not, the deadline says when."""
+        unechoed = self.connection.unechoed
+        if unechoed and (self._pace.wait_for_echo or unechoed > self._window):
+            if now < self._patience:
+                self.deadline = self._patience
+                return False
+            if self._pace.wait_for_echo:
+                raise EchoError(f"no echo within {PATIENCE:.0f} s: {self.account()}")
+            self._window = math.inf  # whoever that is does not echo
+        if now < self._due:
+            self.deadline = self._due
+            return False
+        return True
+
+
+def later(due: float, now: float, seconds: float) -> float:
+    """When something is due again that happens every so many seconds, and was due; what was missed is left out."""
+    return (due if due > now - seconds else now) + seconds

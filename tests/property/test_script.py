@@ -1,0 +1,46 @@
+"""Any text is a script or an error with a place."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatctl.bot.plan import plan
+from chatctl.bot.script import STEPS, parse
+from chatctl.errors import ScriptError
+
+PIECES = (
+    r"""end own within at-most in / /a(b)/ /(?P<c>.)/i " "x\"y" \ 1 0.5 {n} {1} {c} {text} {{ { } # one 한글 [a- (?"""
+)
+words = st.sampled_from([*STEPS, *PIECES.replace("-most", " most").split(" "), "\t", "\x1b", "\r"])
+lines = st.one_of(
+    st.lists(words, max_size=8).map(" ".join),
+    st.text(max_size=20),
+    st.tuples(st.sampled_from([*STEPS, "end"]), st.text(max_size=20)).map(" ".join),
+)
+texts = st.lists(lines, max_size=8).map("\n".join)
+
+
+@given(texts)
+def test_any_text(text: str) -> None:
+    """It is understood, or refused with one place in it."""
+    message = ""
+    try:
+        parse(text, "x")
+    except ScriptError as error:
+        message = str(error)
+    if message:
+        found = re.match(r"x:(\d+):(\d+): .+\n    .*\n    [ \t]*\^\Z", message)
+        assert found, message
+        assert int(found[2]) <= len(text.split("\n")[int(found[1]) - 1]) + 1
+
+
+@given(texts)
+def test_a_plan_is_a_script(text: str) -> None:
+    """What the plan says is understood as the same steps."""
+    try:
+        steps = parse(text, "x").steps
+    except ScriptError:
+        return
+    again = "\n".join(line[7:] for line in plan(steps))
+    assert [line[7:] for line in plan(parse(again, "x").steps)] == [line[7:] for line in plan(steps)]
