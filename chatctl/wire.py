@@ -272,15 +272,16 @@ def parse(line: str) -> Event:
 
     A name is any run without spaces, a head ends at the first ``] ``. Pass on what is `Kind.OTHER`: more may come.
     """
-    if said := _SAID.fullmatch(line):
-        name, text = said.groups()
-        return Event(Kind.OWN, line, text=text) if name == "You" else Event(Kind.MESSAGE, line, name, text)
-    if line.startswith("! "):
-        return Event(Kind.ANSWER, line, text=line[2:])
-    if notice := _ENTERED.fullmatch(line):
-        return Event(Kind.ENTERED, line, notice[1], users=int(notice[2]))
-    if notice := _LEFT.fullmatch(line):
-        return Event(Kind.LEFT, line, notice[1], users=int(notice[2]))
-    if notice := _CONNECTED.fullmatch(line):
-        return Event(Kind.CONNECTED, line, users=int(notice[1]))
+    match line[:1]:
+        case "[" if said := _SAID.fullmatch(line):
+            name, text = said.groups()
+            return Event(Kind.OWN, line, text=text) if name == "You" else Event(Kind.MESSAGE, line, name, text)
+        case ">" if notice := _ENTERED.fullmatch(line):
+            return Event(Kind.ENTERED, line, notice[1], users=int(notice[2]))
+        case "<" if notice := _LEFT.fullmatch(line):
+            return Event(Kind.LEFT, line, notice[1], users=int(notice[2]))
+        case ">" if notice := _CONNECTED.fullmatch(line):
+            return Event(Kind.CONNECTED, line, users=int(notice[1]))
+        case "!" if line.startswith("! "):
+            return Event(Kind.ANSWER, line, text=line[2:])
     return Event(Kind.OTHER, line, text=line)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -9,18 +10,17 @@ from dataclasses import dataclass
 
 from chatctl import output
 from chatctl.bot.feed import Feed
-from chatctl.bot.interpreter import Interpreter
+from chatctl.bot.interpreter import Interpreter, Memory
 from chatctl.bot.link import Server
 from chatctl.bot.member import Member
-from chatctl.bot.plan import size
+from chatctl.bot.plan import Size, size
 from chatctl.bot.progress import INTERVAL, Progress
 from chatctl.bot.report import Report
 from chatctl.bot.script import Script
 from chatctl.bot.speech import Pace
-from chatctl.errors import ChatctlError
+from chatctl.errors import ChatctlError, InputError, OutputError
 
 _KEPT = 256 * 1024 * 1024  # bytes of lines that all bots together keep for what their scripts still expect
-_KEPT_LEAST = 64 * 1024  # that each of them may
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,11 @@ class Run:
     timeout: float | None = None
     form: str = "text"
 
+    @property
+    def typed(self) -> bool:
+        """Whether somebody types the lines."""
+        return self.script is None and not self.messages and self.file == "-" and os.isatty(0)
+
 
 class Crowd:
     """They.
@@ -69,7 +74,9 @@ class Crowd:
     ) -> None:
         self._wanted = wanted
         self._hungry = threading.Semaphore(0)
-        self._feed = Feed(keep=wanted.repeat > 1 or wanted.bots > 1, hungry=self._hungry.release)
+        self._feed = Feed(keep=wanted.repeat > 1 or wanted.bots > 1, ask=self._hungry.release)
+        self._script = task if isinstance(task, Script) else None
+        memory = Memory(_KEPT)
         self._batches = None if isinstance(task, Script) else task
         self._bots = [
             Interpreter(
@@ -77,13 +84,13 @@ class Crowd:
                 wanted.repeat,
                 Pace(wanted.rate, wanted.wait_for_echo),
                 number=number,
-                keep=max(_KEPT // wanted.bots, _KEPT_LEAST),
+                memory=memory,
                 clock=lambda: time.strftime("%H:%M:%S"),
                 warn=self._noting(number),
             )
             for number in range(1, wanted.bots + 1)
         ]
-        self.progress = Progress(self._bots, size(task.steps, wanted.repeat) if isinstance(task, Script) else None)
+        self.progress = Progress(self._bots, self._size, screen=os.isatty(2) and not wanted.typed)
         report = Report(wanted.form, self.progress)
         self._members = [
             Member(server, password, bot, reconnect=wanted.reconnect, show=report.of(number), note=self._noting(number))
@@ -108,7 +115,8 @@ class Crowd:
             await asyncio.gather(*tasks, drawing, return_exceptions=True)
         for number, task in enumerate(tasks, 1):
             if task in done and (error := task.exception()):
-                raise type(error)(f"{self._name(number)}{error}") if isinstance(error, ChatctlError) else error
+                shared = not isinstance(error, ChatctlError) or isinstance(error, InputError | OutputError)
+                raise error if shared else type(error)(f"{self._name(number)}{error}")
 
     def where(self) -> str:
         """Which bot is not done, and where in its script; nothing, if that cannot be told."""
@@ -129,6 +137,12 @@ class Crowd:
             await asyncio.sleep(INTERVAL)
             self.progress.draw(time.monotonic() - began)
 
+    def _size(self) -> Size | None:
+        """What each bot has to do, as far as that is known."""
+        if self._script:
+            return size(self._script.steps, self._wanted.repeat)
+        return Size(self._feed.count, self._feed.count).times(self._wanted.repeat) if self._feed.ended else None
+
     def _name(self, number: int) -> str:
         """How what is said of a bot begins, where there are several."""
         return f"bot {number}: " if self._wanted.bots > 1 else ""
@@ -148,6 +162,7 @@ class Crowd:
         failure: Exception | None = None
         with contextlib.suppress(RuntimeError):  # the loop has ended
             try:
+                self._hungry.acquire()
                 for batch in batches:
                     loop.call_soon_threadsafe(self._put, batch)
                     self._hungry.acquire()

@@ -15,18 +15,29 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from chatctl.bot.feed import Feed
 from chatctl.bot.reader import Text
-from chatctl.bot.script import Every, Expect, Hearing, On, Quit, Repeat, Script, Send, Step, Users, Wait, hearing
+from chatctl.bot.script import Every, Expect, Hearing, On, Quit, Repeat, Script, Send, Step, Users, Wait, hearings
 from chatctl.bot.speech import Pace, Speech, later
 from chatctl.client.connection import Connection, Stage
 from chatctl.errors import ExpectError
-from chatctl.wire import Event, Kind, clean
+from chatctl.wire import Event, Kind, clean, parse
 
+_BATCH = 1000  # lines of a feed that wait to be said, at most
 _BUDGET = 1000  # steps taken at a time, so that a script that never waits lets others have their turn
-_EVENT = 512  # bytes that an event takes besides its line
+_OWN = "[You] "
+_LINE = 64  # bytes that a line takes besides its own
+
+
+@dataclass
+class Memory:
+    """Bytes for lines that bots have not read, together: ``most`` of them, and how many are ``used``."""
+
+    most: int
+    used: int = 0
 
 
 class _Until(NamedTuple):
@@ -61,7 +72,7 @@ class Interpreter:
         times: how often.
         pace: how lines are said.
         number: of the bot, from 1.
-        keep: bytes to keep of lines that are still to be read, at most; beyond that the oldest are forgotten.
+        memory: for lines that are still to be read.
         clock: gives the local time, in words.
         warn: is told when an ``on`` is muted.
 
@@ -77,7 +88,7 @@ class Interpreter:
         pace: Pace,
         *,
         number: int = 1,
-        keep: int = 1024 * 1024,
+        memory: Memory = Memory(256 * 1024 * 1024),  # noqa: B008
         clock: Callable[[], str] = lambda: "",
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -88,21 +99,20 @@ class Interpreter:
         self.taken = 0
         self.waited = 0.0
         self._name = task.name if isinstance(task, Script) else ""
-        self._keep = keep
+        self._memory = memory
         self._clock = clock
         self._warn = warn
         self._now = -math.inf
         self._users = 0
         self._fields = {"bot": str(number)}
-        self._found: dict[str, str] = {}  # in the line that was found last
-        self._named: dict[str, str] = {}  # by all that were
+        self._found: dict[str, str] = {}  # in the lines that were expected
         self._rounds: list[int] = []
         self._said: list[bytes] = []  # and not yet returned
-        self._hearing = hearing(task.steps) if isinstance(task, Script) else Hearing.NONE
-        self._kept: deque[Event] = deque()
-        self._kept_bytes = 0
+        self._hearing = hearings(task.steps)[0] if isinstance(task, Script) else Hearing.NONE
+        self._kept: deque[str] = deque()
+        self._forgotten = 0  # lines that there was no memory for
         self._passed = 0  # lines that the present ``expect`` did not want
-        self._last: Event | None = None  # of them
+        self._last = ""  # of them
         self._standing: dict[On | Every, _Standing] = {}
         self._course = self._play(task, times) if isinstance(task, Script) else self._recite(task, times)
         self._until = next(self._course)
@@ -130,7 +140,8 @@ class Interpreter:
                 self._keep_for_later(event)
             if self._standing:
                 self._answer(event, self._standing)
-            self._proceed()
+            if self._hearing or event.users is not None:
+                self._proceed()
         return events
 
     def advance(self, now: float) -> bytes:
@@ -147,18 +158,22 @@ class Interpreter:
                 standing.due = later(standing.due, now, step.seconds)
                 if self.speech.idle:  # else it cannot be said, and would be said many times later
                     self._speak(step, standing, self._found)
-        idle = self._proceed()
+        self._said.append(self.speech.flush(now))
+        idle = self._proceed(late=True)
         dues = [standing.due for standing in self._standing.values()]
         self.deadline = min(self._until.time, self.speech.deadline, *dues) if idle else now
         said = b"".join(self._said)
         self._said.clear()
         return said
 
-    def _proceed(self) -> bool:
-        """Take steps until one has to wait; False: there are more that need not."""
-        self._said.append(self.speech.flush(self._now))
+    def _proceed(self, *, late: bool = False) -> bool:
+        """Take steps until one has to wait; False: there are more that need not.
+
+        Args:
+            late: let the time of a step be over; not while there may be lines that came before that.
+        """
         for _ in range(_BUDGET):
-            if self.finished or not ((ready := self._until.ready()) or self._until.time <= self._now):
+            if self.finished or not ((ready := self._until.ready()) or (late and self._until.time <= self._now)):
                 return True
             try:
                 self._until = self._course.send(ready)
@@ -181,29 +196,31 @@ class Interpreter:
         for _ in range(times):
             position = 0
             while True:
-                if (line := feed.read(position)) is not None:
+                while self.speech.waiting < _BATCH and (line := feed.read(position)) is not None:
                     position += 1
                     self.taken += 1
                     self.speech.say(_chat(line))
+                if not self.speech.idle:
                     yield _Until(math.inf, lambda: self.speech.idle)
                 elif feed.ended:
                     break
                 else:
                     yield _Until(math.inf, functools.partial(feed.has, position))
-        if feed.failure:
-            raise feed.failure
+            if feed.failure:
+                raise feed.failure
 
     def _is_inside(self) -> bool:
         return self.speech.connection.stage is Stage.OPEN
 
     def _take(self, steps: Sequence[Step], ahead: Hearing) -> _Course:
         """Take steps; ``ahead``: what those after them have to hear."""
+        heard = hearings(steps)
         for index, step in enumerate(steps):
-            self._listen(max(ahead, hearing(steps[index:])))
+            self._listen(max(ahead, heard[index]))
             self.place = f"{self._name}:{step.line}: "
             if isinstance(step, Repeat):
-                later = max(ahead, hearing(steps[index + 1 :]))
-                again = max(later, hearing(step.steps))
+                later = max(ahead, heard[index + 1])
+                again = max(ahead, heard[index])
                 self._rounds.append(0)
                 for number in range(1, step.times + 1):
                     self._rounds[-1] = number
@@ -219,7 +236,7 @@ class Interpreter:
                 self._say(text, self._rounds[-1] if self._rounds else 0, self._found, command)
                 yield _Until(math.inf, lambda: self.speech.idle)
             case Expect():
-                self._passed, self._last = 0, None
+                self._passed = 0
                 if not (yield _Until(self._now + step.within, functools.partial(self._find, step))):
                     raise ExpectError(
                         f"{self.place}no line with {step.pattern} within {step.within:g} s: {self._seen()}"
@@ -241,40 +258,41 @@ class Interpreter:
         """Keep lines that may be looked at, and forget what was kept when none are."""
         self._hearing = hearing
         if not hearing:
-            self._kept.clear()
-            self._kept_bytes = 0
+            while self._kept:
+                self._next()
 
     def _keep_for_later(self, event: Event) -> None:
-        self._kept.append(event)
-        self._kept_bytes += len(event.line) + _EVENT
-        while self._kept_bytes > self._keep and len(self._kept) > 1:
+        self._kept.append(event.line)
+        self._memory.used += len(event.line) + _LINE
+        while self._memory.used > self._memory.most and len(self._kept) > 1:
+            self._forgotten += 1
             self._next()
 
-    def _next(self) -> Event:
+    def _next(self) -> str:
         """The line at the reading position; step over it."""
-        event = self._kept.popleft()
-        self._kept_bytes -= len(event.line) + _EVENT
-        return event
+        line = self._kept.popleft()
+        self._memory.used -= len(line) + _LINE
+        return line
 
     def _find(self, step: Expect) -> bool:
         """Move the reading position just behind the line that is expected, or over all that have come."""
         while self._kept:
-            event = self._next()
-            if (event.kind is Kind.OWN) is not step.own:
+            line = self._next()
+            if line.startswith(_OWN) is not step.own:
                 continue
-            if found := step.pattern.regex.search(event.line):
-                self._found = _values(found, event)
-                self._named |= {name: self._found[name] for name in found.groupdict()}
+            if found := step.pattern.regex.search(line):
+                self._found |= _values(found, parse(line))
                 return True
             self._passed += 1
-            self._last = event
+            self._last = line
         return False
 
     def _seen(self) -> str:
         """What came instead of what was expected."""
-        if not self._last:
-            return "nothing came"
-        return f"instead came{'' if self._passed == 1 else f' {self._passed} lines, the last'}: {self._last.line}"
+        forgotten = f" ({self._forgotten} lines before that had to be forgotten)" if self._forgotten else ""
+        if not self._passed:
+            return f"nothing came{forgotten}"
+        return f"instead came{'' if self._passed == 1 else f' {self._passed} lines, the last'}: {self._last}{forgotten}"
 
     def _install(self, step: On | Every) -> None:
         if step in self._standing:
@@ -283,12 +301,12 @@ class Interpreter:
         if isinstance(step, Every):
             standing.due = self._now + step.seconds
         else:
-            for event in self._kept:
-                self._answer(event, {step: standing})
+            for line in self._kept:
+                self._answer(parse(line), {step: standing})
 
     def _answer(self, event: Event, standing: Mapping[On | Every, _Standing]) -> None:
-        """Let each ``on`` answer to a line that is not the bot's own."""
-        if event.kind is Kind.OWN:
+        """Let each ``on`` answer to a line that is neither the bot's own nor its welcome."""
+        if event.kind in (Kind.OWN, Kind.CONNECTED):
             return
         for step, one in standing.items():
             if isinstance(step, On) and (found := step.pattern.regex.search(event.line)):
@@ -297,7 +315,7 @@ class Interpreter:
                 if len(one.times) < step.limit:
                     one.muted = False
                     one.times.append(self._now)
-                    self._speak(step, one, _values(found, event))
+                    self._speak(step, one, self._found | _values(found, event))
                 elif not one.muted:
                     one.muted = True
                     self._warn(f"{self._name}:{step.line}: answered {step.limit} times in {step.seconds:g} s: not more")
@@ -308,7 +326,7 @@ class Interpreter:
 
     def _say(self, text: Text, count: int, found: Mapping[str, str], command: bool = False) -> None:
         fields = {"n": str(count), "users": str(self._users), "time": self._clock()}
-        line = clean(text.fill({**self._named, **found, **self._fields, **fields})).encode("utf-8", "replace")
+        line = clean(text.fill({**found, **self._fields, **fields})).encode("utf-8", "replace")
         if line:
             self.speech.say(line if command else _chat(line))
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, cast
 
 from chatctl import wire
-from chatctl.client.connection import SILENCE
-from chatctl.client.conversation import DEAD, PATIENCE, unreachable
+from chatctl.client.connection import PATIENCE, SILENCE
+from chatctl.client.conversation import DEAD, unreachable
 from chatctl.client.secure import cut_off, layer_for, shake_hands
 from chatctl.errors import NetworkError
 from chatctl.keepalive import keep_alive
@@ -78,7 +78,7 @@ class Calls(NamedTuple):
 
     begin: Callable[["Link", str], None]
     receive: Callable[[bytes], None]
-    block: Callable[[bool], None]
+    block: Callable[["Link", bool], None]
 
 
 class Link(asyncio.Protocol):
@@ -110,7 +110,8 @@ class Link(asyncio.Protocol):
             self._layer.close()
             self.send(b"")
         if self._transport and not self._transport.is_closing():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # it has been reset, which will be told
+                self._transport.write_eof()
 
     def close(self) -> None:
         """Close it; the server is told if that can be done at once."""
@@ -164,11 +165,11 @@ class Link(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The server takes nothing at the moment."""
-        self._calls.block(True)
+        self._calls.block(self, True)
 
     def resume_writing(self) -> None:
         """It does again."""
-        self._calls.block(False)
+        self._calls.block(self, False)
 
     def _begin(self, plain: bytes) -> None:
         assert self._transport

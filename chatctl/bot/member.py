@@ -120,6 +120,7 @@ class Member:
             error = await link.ended
         finally:
             self._link = None
+            self.interpreter.speech.blocked = True
             link.close()
         self._receive(b"")
         if isinstance(error, NetworkError):
@@ -155,9 +156,9 @@ class Member:
         if not plain and self.interpreter.finished:
             self._connection.leaving = True  # there was nothing left to be done
 
-    def _block(self, blocked: bool) -> None:
-        self.interpreter.speech.blocked = blocked
-        if not blocked:
+    def _block(self, link: Link, blocked: bool) -> None:
+        if link is self._link:
+            self.interpreter.speech.blocked = blocked
             self.advance()
 
     def _fail(self, error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chatctl import output
 from chatctl.bot.interpreter import Interpreter
@@ -17,14 +17,15 @@ class Progress:
 
     Args:
         bots: whose progress it is.
-        each: what each of them has to do; None: that is not known.
+        each: says what each of them has to do; None, as long as that is not known.
+        screen: whether there is one to draw on.
     """
 
-    def __init__(self, bots: Sequence[Interpreter], each: Size | None) -> None:
+    def __init__(self, bots: Sequence[Interpreter], each: Callable[[], Size | None], *, screen: bool) -> None:
         self._bots = bots
         self._each = each
         self._drawn = False
-        self._screen = os.isatty(2)
+        self._screen = screen
 
     def draw(self, elapsed: float) -> None:
         """Draw the line, so many seconds from the beginning."""
@@ -46,10 +47,11 @@ class Progress:
         taken = sum(bot.taken for bot in self._bots)
         sent = sum(bot.speech.sent for bot in self._bots)
         lines = f"{sent:,} {'line' if sent == 1 else 'lines'} sent"
-        if not self._each:
+        each = self._each()
+        if not each:
             return lines
-        total = self._each.steps * len(self._bots)
-        left = _left(elapsed, taken, total, self._each, sum(bot.waited for bot in self._bots) / len(self._bots))
+        total = each.steps * len(self._bots)
+        left = _left(elapsed, taken, total, each, sum(bot.waited for bot in self._bots) / len(self._bots))
         return f"{taken:,} of {total:,} steps, {lines}" + (f", {_clock(left)} left" if left is not None else "")
 
     def _write(self, text: str) -> None:
@@ -61,7 +63,7 @@ class Progress:
 
 def _left(elapsed: float, taken: int, total: int, each: Size, waited: float) -> float | None:
     """Seconds left: what the script waits, and for each other step as long as those before took."""
-    if not taken or each.most == float("inf"):
+    if not taken or not each.ends:
         return None
     return max(each.least - waited, 0.0) + max(elapsed - waited, 0.0) / taken * (total - taken)
 

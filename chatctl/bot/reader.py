@@ -67,8 +67,7 @@ class Text:
 class Scope:
     """Which fields a text can have at a place of the script.
 
-    ``depth``: of repeats around it. ``numbered``: groups of the last ``expect``, its whole match included. ``named``:
-    groups with a name of all of them.
+    ``depth``: of repeats around it. ``numbered``, ``named``: groups of the ``expect``s before it; a whole match is one.
     """
 
     depth: int = 0
@@ -77,12 +76,12 @@ class Scope:
 
     def expected(self, pattern: Pattern) -> None:
         """An ``expect`` stands here."""
-        self.numbered = pattern.regex.groups + 1
+        self.numbered = max(self.numbered, pattern.regex.groups + 1)
         self.named |= pattern.regex.groupindex.keys()
 
     def fields(self, *, answering: Pattern | None, counting: bool) -> set[str]:
         """All of them."""
-        numbered = answering.regex.groups + 1 if answering else self.numbered
+        numbered = max(self.numbered, answering.regex.groups + 1 if answering else 0)
         found = {*map(str, range(numbered)), *(_FOUND if numbered else ())}
         named = self.named | set(answering.regex.groupindex if answering else ())
         counted = {"n"} if self.depth or counting or answering else set()
@@ -255,8 +254,8 @@ class Reader:
         except re.error as error:
             self._began += 1 + (error.pos or 0)
             self.fail(f"this regular expression is not one: {error.msg}")
-        except (RecursionError, OverflowError):
-            self.fail("this regular expression is too much: make it shorter")
+        except (RecursionError, OverflowError, ValueError):
+            self.fail("this regular expression cannot be used: make it simpler")
         if taken := regex.groupindex.keys() & FIELDS.keys():
             self.fail(f"{{{min(taken)}}} has a meaning of its own: give the group another name")
         return regex

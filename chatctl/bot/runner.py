@@ -13,7 +13,7 @@ from chatctl.bot.link import Server
 from chatctl.bot.plan import plan, size
 from chatctl.bot.sources import lines, script
 from chatctl.descriptors import raise_limit
-from chatctl.errors import DeadlineError
+from chatctl.errors import DeadlineError, ResourceError
 
 if TYPE_CHECKING:
     import ssl
@@ -44,20 +44,20 @@ def run(host: str, port: int, tls: "ssl.SSLContext | None", password: bytes | No
         ScriptError: the script is not one.
         DeadlineError: the time is over.
     """
+    crowd: Crowd | None = None
     with contextlib.ExitStack() as stack:
-        task = lines(wanted.file, wanted.messages, stack) if wanted.script is None else script(wanted.script)
-        raise_limit(wanted.bots + _DESCRIPTORS)
-        crowd = Crowd(Server(host, port, tls), password, task, wanted)
-        stack.callback(crowd.progress.erase)
-        stack.enter_context(_interrupted_by(signal.SIGINT, KeyboardInterrupt))
-        if wanted.timeout is not None:
-            stack.enter_context(_interrupted_by(signal.SIGALRM, _Late))
-            stack.callback(signal.setitimer, signal.ITIMER_REAL, 0)
-            signal.setitimer(signal.ITIMER_REAL, wanted.timeout)
+        stack.enter_context(_interrupted(wanted.timeout))
         try:
+            task = lines(wanted.file, wanted.messages, stack) if wanted.script is None else script(wanted.script)
+            needed = wanted.bots + _DESCRIPTORS
+            if (most := raise_limit(needed)) < needed:
+                raise ResourceError(f"{wanted.bots} bots need {needed} descriptors, but {most} is the limit: ulimit -n")
+            crowd = Crowd(Server(host, port, tls), password, task, wanted)
+            stack.callback(crowd.progress.erase)
             asyncio.run(crowd.run())
+            signal.setitimer(signal.ITIMER_REAL, 0)
         except _Late:
-            raise DeadlineError(f"not done within {wanted.timeout:g} s{crowd.where()}") from None
+            raise DeadlineError(f"not done within {wanted.timeout:g} s{crowd.where() if crowd else ''}") from None
 
 
 def check(wanted: Run) -> None:
@@ -76,17 +76,23 @@ def check(wanted: Run) -> None:
 
 
 @contextlib.contextmanager
-def _interrupted_by(number: signal.Signals, error: type[BaseException]) -> Iterator[None]:
-    """Have a signal raise an error at once, whatever this thread is at.
+def _interrupted(timeout: float | None) -> Iterator[None]:
+    """Have Ctrl-C, and a time that is over, raise an error at once, whatever this thread is at.
 
-    asyncio's own way with SIGINT waits for the event loop, which may be in the middle of a write that takes long.
+    asyncio's own way with Ctrl-C waits for the event loop, which may be in the middle of a write that takes long. Only
+    the first of these signals is an error; another Ctrl-C ends the process.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise error
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise _Late if number == signal.SIGALRM else KeyboardInterrupt
 
-    before = signal.signal(number, interrupt)
+    before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGINT, signal.SIGALRM)]
+    signal.setitimer(signal.ITIMER_REAL, timeout or 0)
     try:
         yield
     finally:
-        signal.signal(number, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before:
+            signal.signal(number, handler)

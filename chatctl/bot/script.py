@@ -151,18 +151,21 @@ class Hearing(enum.IntEnum):
     ALL = 2
 
 
-def hearing(steps: Sequence[Step]) -> Hearing:
-    """Which lines some steps may have to look at."""
-    most = Hearing.NONE
-    for step in steps:
+def hearings(steps: Sequence[Step]) -> list[Hearing]:
+    """Which lines the steps from each one on may have to look at; and none behind the last."""
+    found = [Hearing.NONE]
+    for step in reversed(steps):
         match step:
             case Expect(own=True):
-                most = max(most, Hearing.OWN)
+                heard = Hearing.OWN
             case Expect() | On():
-                return Hearing.ALL
+                heard = Hearing.ALL
             case Repeat():
-                most = max(most, hearing(step.steps))
-    return most
+                heard = hearings(step.steps)[0]
+            case _:
+                heard = Hearing.NONE
+        found.append(max(found[-1], heard))
+    return found[::-1]
 
 
 def parse(text: str, name: str) -> Script:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterable, Sequence
 
 from chatctl.bot.script import Script, parse
@@ -22,7 +21,7 @@ def script(file: str) -> Script:
     name = "stdin" if file == "-" else file
     try:
         with contextlib.ExitStack() as stack:
-            data = (sys.stdin.buffer if file == "-" else stack.enter_context(open(file, "rb"))).read()
+            data = stack.enter_context(open(0 if file == "-" else file, "rb", closefd=file != "-")).read()
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
     try:

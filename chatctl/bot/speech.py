@@ -4,13 +4,8 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-from chatctl.client.connection import Connection, Stage
+from chatctl.client.connection import PATIENCE, WINDOW, Connection, Stage
 from chatctl.errors import EchoError
-
-PATIENCE = 10.0
-"""Seconds to wait for an echo."""
-
-_WINDOW = 256 * 1024  # bytes said ahead of their echoes: who reads its own slower than it speaks would be cut
 
 
 class Pace(NamedTuple):
@@ -38,7 +33,7 @@ class Speech:
         self._queue: deque[bytes] = deque()
         self._due = -math.inf  # when the next line may be said, for the rate
         self._patience = math.inf  # when the line that was said last should have come back
-        self._window: float = _WINDOW
+        self._window: float = WINDOW
         self._sent = 0  # over connections before this one
         self._missing = 0
 
@@ -46,6 +41,11 @@ class Speech:
     def idle(self) -> bool:
         """Whether all is sent."""
         return not self._queue
+
+    @property
+    def waiting(self) -> int:
+        """Lines that are not sent yet."""
+        return len(self._queue)
 
     @property
     def sent(self) -> int:

@@ -25,7 +25,7 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 @click.option(
     "--stagger",
     metavar="SECONDS",
-    type=Number(0),
+    type=Number(0, 999_999_999),
     default=0.0,
     show_default=True,
     help="From the start of one bot to that of the next.",
@@ -37,7 +37,12 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
     help="Say no more lines a second than this.  [default: no limit]",
 )
 @click.option(
-    "--repeat", metavar="NUMBER", type=click.IntRange(1), default=1, show_default=True, help="Do all of it this often."
+    "--repeat",
+    metavar="NUMBER",
+    type=click.IntRange(1, 999_999_999),
+    default=1,
+    show_default=True,
+    help="Do all of it this often.",
 )
 @click.option("--wait-for-echo", is_flag=True, help="Say a line only when the one before has come back.")
 @click.option(
@@ -45,7 +50,12 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
     is_flag=True,
     help="Come back after 1 to 60 s when the connection is lost, or cannot be made; go on where it was.",
 )
-@click.option("--timeout", metavar="SECONDS", type=Number(0.001), help="End all of it after so long.  [default: never]")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=Number(0.001, 999_999_999),
+    help="End all of it after so long.  [default: never]",
+)
 @click.option("--json", "form", flag_value="json", help="Show what every bot sees, as one JSON object a line.")
 @click.option("-q", "--quiet", "form", flag_value="quiet", help="Show nothing of the room.")
 @way_in

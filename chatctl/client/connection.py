@@ -13,6 +13,12 @@ from chatctl.wire import Event, Kind, LineDecoder, Rejected
 MAX_LINE = 1024 * 1024
 """Bytes a line may have that is sent, or that the server sends: far more than any server relays."""
 
+PATIENCE = 10.0
+"""Seconds to wait for a connection, for its handshake, and for any echo."""
+
+WINDOW = 256 * 1024
+"""Bytes sent ahead of their echoes, at most: who reads its own lines more slowly than it sends would be cut."""
+
 SILENCE = 30.0
 """Seconds to wait for the server's first line; a TLS port lets a plain client wait for 10."""
 

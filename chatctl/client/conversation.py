@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from chatctl.client.connection import MAX_LINE, SILENCE, Connection, Stage
+from chatctl.client.connection import MAX_LINE, PATIENCE, SILENCE, WINDOW, Connection, Stage
 from chatctl.errors import InputError, NetworkError
 from chatctl.keepalive import keep_alive
 from chatctl.wire import Event, LineDecoder, Rejected, clean
@@ -29,13 +29,8 @@ Link: TypeAlias = "socket.socket | SecureSocket"
 CHUNK = 65536
 """Bytes read at a time."""
 
-PATIENCE = 10.0
-"""Seconds to wait for a connection, for its handshake, and for any echo."""
-
 DEAD = 60
 """Seconds after which a dead server is given up."""
-
-_WINDOW = 256 * 1024  # bytes sent ahead of their echoes
 
 
 def connect(host: str, port: int, tls: "ssl.SSLContext | None" = None) -> Link:
@@ -162,7 +157,7 @@ def _enter(link: Link, connection: Connection, sender: threading.Thread, ask: Ca
 
 
 class _Sender(threading.Thread):
-    """The thread that sends, but no more than `_WINDOW` ahead of the echoes.
+    """The thread that sends, but no more than `WINDOW` ahead of the echoes.
 
     A member that is slower at showing its own echo than at sending would fall behind, and be cut.
     ``echoed``: guards the account; to be notified of what came. ``failure``: why there is nothing more to send.
@@ -175,7 +170,7 @@ class _Sender(threading.Thread):
         self._link = link
         self._connection = connection
         self._batches = batches
-        self._window: float = _WINDOW
+        self._window: float = WINDOW
 
     def run(self) -> None:
         """Send the batches and half-close."""

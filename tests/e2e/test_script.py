@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 import pytest
 
 from tests.e2e.conftest import Program, Window, run
@@ -22,9 +23,10 @@ WELCOME = "> Connected to the chat server (1 user online)"
 @pytest.fixture
 def script(tmp_path: Path) -> Callable[[str], str]:
     """Write a script to a file."""
+    names = iter("abc")
 
     def write(text: str) -> str:
-        path = tmp_path / "a.chat"
+        path = tmp_path / f"{next(names)}.chat"
         path.write_text(text)
         return str(path)
 
@@ -308,6 +310,62 @@ def test_the_timeout(room: Room, script: Callable[[str], str]) -> None:
     assert result.stderr == f"chatctl bot: not done within 0.5 s: bot 1 is at {path}:2\n"
 
 
+def test_the_timeout_bounds_the_reading_too(room: Room) -> None:
+    """A script that does not come is not waited for."""
+    with subprocess.Popen(
+        [*COMMAND, "bot", "127.0.0.1", str(room.port), "--script", "-", "--timeout", "0.5"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as bot:
+        assert bot.wait(PATIENCE) == 124
+        assert bot.stderr
+        assert bot.stderr.read() == "chatctl bot: not done within 0.5 s\n"
+
+
+def test_memory_of_a_fast_pipe(room: Room, start: Callable[..., Any]) -> None:
+    """A pipe is read no faster than its lines are said, also where they are to be said again."""
+    with subprocess.Popen(["yes", "x" * 100], stdout=subprocess.PIPE) as pipe:
+        bot = subprocess.Popen(
+            [*COMMAND, "bot", "127.0.0.1", str(room.port), "--repeat", "2", "--rate", "10"],
+            stdin=pipe.stdout,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        try:
+            assert bot.stdout
+            for _ in range(10):
+                shown(bot.stdout, "[You] x")
+            assert psutil.Process(bot.pid).memory_info().rss < 60_000_000
+        finally:
+            for process in (bot, pipe):
+                process.kill()
+                process.communicate()
+
+
+def test_more_bots_than_descriptors(script: Callable[[str], str]) -> None:
+    """They are told before any connection that the limit is too low."""
+    command = [*COMMAND, "bot", "127.0.0.1", "9", "--script", script("stay"), "--bots", "500"]
+    result = subprocess.run(
+        ["sh", "-c", 'ulimit -n 300; exec "$@"', "sh", *command], capture_output=True, text=True, env=environment()
+    )
+    assert result.returncode == 1
+    assert result.stderr == "chatctl bot: 500 bots need 564 descriptors, but 300 is the limit: ulimit -n\n"
+
+
+def test_ctrl_c_twice(room: Room, start: Callable[..., Any], script: Callable[[str], str]) -> None:
+    """A second one in the middle of the end is no traceback."""
+    bot = start(room, "--script", script("users 300 within 60\nsend in\nstay"), "--bots", "300")
+    shown(bot.stdout, "[You] in")
+    bot.send_signal(signal.SIGINT)
+    bot.send_signal(signal.SIGINT)
+    _, errors = bot.communicate(timeout=PATIENCE)
+    assert bot.returncode in (130, -signal.SIGINT)
+    assert errors == ""
+
+
 @pytest.mark.parametrize(("arguments", "status"), [(["--timeout", "1"], 124), ([], 130)])
 def test_an_output_that_nobody_reads(
     room: Room, start: Callable[..., Any], arguments: list[str], status: int, script: Callable[[str], str]
@@ -359,6 +417,28 @@ def test_reconnecting(program: Callable[..., Program], listening: socket.socket,
     assert status == 3
 
 
+def test_speaking_while_there_is_no_connection(
+    program: Callable[..., Program], listening: socket.socket, script: Callable[[str], str]
+) -> None:
+    """What is said meanwhile is said over the next connection, in order."""
+    path = script("send a\nwait 0.3\nsend b\nsend c\nstay 0.2\nsend d")
+    bot = program("bot", "--script", path, "--reconnect", "--wait-for-echo")
+    bot.tell(WELCOME)
+    assert bot.hear() == "a"
+    bot.tell("[You] a")
+    bot.hang_up()
+    bot.sock, _ = listening.accept()
+    bot.said = bot.sock.makefile("rb")
+    bot.tell(WELCOME)
+    for line in "bcd":
+        assert bot.hear() == line
+        bot.tell(f"[You] {line}")
+    assert bot.hear() == ""
+    bot.hang_up()
+    status, _, errors = bot.end()
+    assert (status, errors.count("\n")) == (0, 1)
+
+
 def test_reconnecting_before_there_is_a_server(script: Callable[[str], str]) -> None:
     """With --reconnect a server that is not there yet is waited for; one that sends the bot away is not."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -387,6 +467,15 @@ def test_progress(room: Room, window: Callable[..., Window], script: Callable[[s
     bot.process.expect(r"\d of 4 steps, \d lines? sent, 0:0\d left")
     assert bot.end() == 0
     assert bot.screen() == [WELCOME, "[You] a", "[You] a"]
+
+
+def test_no_progress_where_somebody_types(room: Room, window: Callable[..., Window]) -> None:
+    """Nothing is drawn over a line that is being typed."""
+    bot = window("bot", "127.0.0.1", str(room.port), "--timeout", "1.8", echo=True)
+    bot.until("online)")
+    bot.process.send("half a line")
+    assert bot.end() == 124
+    assert bot.screen() == [WELCOME, "half a linechatctl bot: not done within 1.8 s"]
 
 
 def test_no_progress_in_a_pipe(room: Room, script: Callable[[str], str]) -> None:

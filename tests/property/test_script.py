@@ -10,7 +10,8 @@ from chatctl.bot.script import STEPS, parse
 from chatctl.errors import ScriptError
 
 PIECES = (
-    r"""end own within at-most in / /a(b)/ /(?P<c>.)/i " "x\"y" \ 1 0.5 {n} {1} {c} {text} {{ { } # one 한글 [a- (?"""
+    r'end own within at-most in / /a(b)/ /(?P<c>.)/i " "x\"y" \ 1 0.5 [a- (? /(?a)(?u)/ '
+    "{n} {1} {c} {text} {{ { } # one 한글"
 )
 words = st.sampled_from([*STEPS, *PIECES.replace("-most", " most").split(" "), "\t", "\x1b", "\r"])
 lines = st.one_of(

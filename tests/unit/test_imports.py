@@ -25,7 +25,7 @@ PURE = [
     "client/connection.py",
     *(f"server/{name}.py" for name in ("broadcast", "commands", "counters", "deadlines", "door", "room", "roster")),
 ]
-FOLDERS = {"server", "client", "bot"}
+FOLDERS = {"server", "client", "bot", "bench"}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from chatctl.bot.feed import Feed
-from chatctl.bot.interpreter import Interpreter
+from chatctl.bot.interpreter import Interpreter, Memory
 from chatctl.bot.script import parse
-from chatctl.bot.speech import PATIENCE, Pace
-from chatctl.client.connection import Connection
+from chatctl.bot.speech import Pace
+from chatctl.client.connection import PATIENCE, Connection
 from chatctl.errors import EchoError, ExpectError, InputError
 
 UNHURRIED = Pace()
@@ -17,11 +17,17 @@ class Rehearsal:
     """A bot whose room is the test: what it says is echoed at once, unless the room is deaf."""
 
     def __init__(
-        self, text: str, times: int = 1, pace: Pace = UNHURRIED, *, deaf: bool = False, keep: int = 10**6
+        self, text: str, times: int = 1, pace: Pace = UNHURRIED, *, deaf: bool = False, memory: int = 10**6
     ) -> None:
         self.warnings: list[str] = []
         self.bot = Interpreter(
-            parse(text, "x.chat"), times, pace, number=7, keep=keep, clock=lambda: "12:00:00", warn=self.warnings.append
+            parse(text, "x.chat"),
+            times,
+            pace,
+            number=7,
+            memory=Memory(memory),
+            clock=lambda: "12:00:00",
+            warn=self.warnings.append,
         )
         self.now = 100.0
         self._deaf = deaf
@@ -204,10 +210,46 @@ def test_every() -> None:
 
 
 def test_fields() -> None:
-    """Groups stay until the next expect, named ones for good; a group that took no part is empty."""
+    """A group stays until an expect has another one for it; one that took no part is empty."""
     play = Rehearsal("expect /(x)|(?P<y>y)/\nsend <{1}> <{2}> <{y}>\nexpect /z(.)/\nsend {1}{y}{0} {me} {bot}")
     assert play.begin("[a:1] y") == ["<> <y> <y>"]
     assert play.hear("[a:1] zo") == ["oyzo me:1 7"]
+
+
+def test_groups_that_come_again() -> None:
+    """In a later round, and in an every, a group is the last that was found for it."""
+    play = Rehearsal("expect /(x)(y)/\nevery 1 send {1}{2}\nrepeat 2\nsend {1}-{2}\nexpect /(z)/\nend\nstay")
+    assert play.begin("[a:1] xy") == ["x-y"]
+    assert play.hear("[a:1] z") == ["z-y"]
+    assert play.pass_time(1) == ["zy"]
+
+
+def test_a_packet_that_is_late() -> None:
+    """All lines of a packet are looked at before a time is over."""
+    play = Rehearsal("expect b within 1\nexpect c within 1\nsend yes")
+    play.begin()
+    play.now += 5
+    assert play.hear("[a:1] a", "[a:1] b", "[a:1] c") == ["yes"]
+
+
+def test_memory_is_shared() -> None:
+    """Who reads its lines leaves memory to the others."""
+    memory = Memory(100_000)
+    bots = [Interpreter(parse("users 3 within 9\nexpect a\nstay", "x"), 1, UNHURRIED, memory=memory) for _ in range(2)]
+    for bot in bots:
+        bot.enter(Connection(), "me:1")
+        bot.receive(f"{WELCOME}\n".encode() + b"[a:1] x\n" * 1000, 0.0)
+    assert 71_000 < memory.used <= 100_000
+    for bot in bots:
+        bot.receive(b"> New user c:1 entered (3 users online)\n[a:1] a\n", 0.0)
+        bot.advance(0.0)
+    assert memory.used == 0
+
+
+def test_a_long_script() -> None:
+    """Ten thousand steps take no longer than ten thousand rounds: what is ahead is found out once."""
+    play = Rehearsal("send x\n" * 10_000)
+    assert len(play.begin()) == 10_000
 
 
 def test_what_is_said_is_said() -> None:
@@ -274,10 +316,9 @@ def test_blocked() -> None:
 
 def test_kept_lines_are_bounded() -> None:
     """Of lines that nobody reads, the oldest are forgotten; where none will be read, none are kept."""
-    play = Rehearsal("wait 1\nexpect old within 1\nstay", keep=10_000)
+    play = Rehearsal("wait 1\nexpect old within 1\nstay", memory=1000)
     play.begin("[a:1] old", *["[a:1] new"] * 1000)
-    assert len(play.bot._kept) < 20
-    with pytest.raises(ExpectError, match="no line with old"):
+    with pytest.raises(ExpectError, match=r"new \(9\d\d lines before that had to be forgotten\)"):
         play.pass_time(2)
     play = Rehearsal("expect a\nstay")
     play.begin("[b:1] a", *["[b:1] c"] * 1000)
@@ -307,14 +348,21 @@ def test_a_script_that_never_waits_lets_others_have_their_turn() -> None:
 def test_a_feed(keep: bool) -> None:
     """Lines are said as they come, over and over if they are kept; the reader is asked for more when none are left."""
     asked: list[None] = []
-    feed = Feed(keep=keep, hungry=lambda: asked.append(None))
+    feed = Feed(keep=keep, ask=lambda: asked.append(None))
     bot = Interpreter(feed, 2 if keep else 1, Pace())
     bot.enter(Connection(), "me:1")
+    assert bot.advance(0.0) == b""
+    assert not asked
     bot.receive(f"{WELCOME}\n".encode(), 0.0)
     assert bot.advance(0.0) == b""
+    assert len(asked) == 1
     feed.put([b"a", b"/b"])
     assert bot.advance(0.0) == b"a\n//b\n"
-    assert len(asked) == 1
+    assert len(asked) == 2
+    assert bot.advance(0.0) == b""
+    assert len(asked) == 2
+    feed.put([])
+    assert len(asked) == 3
     assert not bot.finished
     feed.end(None)
     assert bot.advance(0.0) == (b"a\n//b\n" if keep else b"")
@@ -322,9 +370,9 @@ def test_a_feed(keep: bool) -> None:
 
 
 def test_a_feed_that_breaks() -> None:
-    """What was read is said; then its error is raised."""
-    feed = Feed()
-    bot = Interpreter(feed, 1, Pace())
+    """What was read is said, once; then its error is raised."""
+    feed = Feed(keep=True, ask=lambda: None)
+    bot = Interpreter(feed, 2, Pace())
     bot.enter(Connection(), "me:1")
     feed.put([b"a"])
     feed.end(InputError("broken"))

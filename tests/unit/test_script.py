@@ -153,6 +153,8 @@ def test_defaults() -> None:
         ("send {1}", "1:6", "no expect before this has found it"),
         ("send {name}", "1:6", "no expect before this has found it"),
         ("expect a\nsend {0} {1}", "2:10", "no expect before this has found it"),
+        ("expect /(?a)(?u)x/", "1:8", "cannot be used"),
+        (f"expect /a{{{'1' * 5000}}}/", "1:8", "cannot be used"),
         ("on /(a)/ send {2}", "1:15", "no expect before this has found it"),
         ('send "a" b', "1:10", "nothing can follow here"),
         ('send ""', "1:6", "the text is empty"),
@@ -197,12 +199,13 @@ def test_the_caret_stands_right_below() -> None:
 
 
 def test_fields_come_from_what_was_found_before() -> None:
-    """Groups are those of the last expect, named ones of all; in an answer, those of its own pattern too."""
+    """Groups are those of the expects before; in an answer, those of its own pattern too."""
     parse("expect /(?P<a>.)/\nexpect b\nsend {a} {0}", "x")
     parse("on /(x)(?P<y>y)/ send {1} {2} {y} {name} {text} {n}", "x")
     parse("every 1 send {n}", "x")
+    parse("expect /(.)/\nexpect b\nsend {1}", "x")
     with pytest.raises(ScriptError, match="no expect before"):
-        parse("expect /(.)/\nexpect b\nsend {1}", "x")
+        parse("expect /(.)/\nexpect b\nsend {2}", "x")
 
 
 def test_files(tmp_path: Path) -> None:
