@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chatctl import output
 from chatctl.bot.feed import Feed
-from chatctl.bot.interpreter import Interpreter, Memory
+from chatctl.bot.interpreter import Interpreter
 from chatctl.bot.link import Server
 from chatctl.bot.member import Member
 from chatctl.bot.plan import Size, size
@@ -18,6 +18,7 @@ from chatctl.bot.progress import INTERVAL, Progress
 from chatctl.bot.report import Report
 from chatctl.bot.script import Script
 from chatctl.bot.speech import Pace
+from chatctl.bot.unread import Memory
 from chatctl.errors import ChatctlError, InputError, OutputError
 
 _KEPT = 256 * 1024 * 1024  # bytes of lines that all bots together keep for what their scripts still expect

@@ -5,8 +5,7 @@ Whoever drives it tells it what came (`Interpreter.receive`), calls `Interpreter
 here as they are written. After each line that came, all steps are taken that can be: how lines were cut into packets
 makes no difference.
 
-The reading position is a queue: lines that an ``expect`` or ``on`` ahead may still find are kept in it, and an
-``expect`` takes them out one by one until it has found its own. Where no such step is ahead nothing is kept.
+Lines that an ``expect`` or ``on`` ahead may still find are kept (`unread.py`); where no such step is ahead none are.
 """
 
 import contextlib
@@ -15,29 +14,19 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from chatctl.bot.feed import Feed
 from chatctl.bot.reader import Text
 from chatctl.bot.script import Every, Expect, Hearing, On, Quit, Repeat, Script, Send, Step, Users, Wait, hearings
 from chatctl.bot.speech import Pace, Speech, later
+from chatctl.bot.unread import Memory, Unread
 from chatctl.client.connection import Connection, Stage
 from chatctl.errors import ExpectError
-from chatctl.wire import Event, Kind, clean, parse
+from chatctl.wire import Event, Kind, clean
 
 _BATCH = 1000  # lines of a feed that wait to be said, at most
 _BUDGET = 1000  # steps taken at a time, so that a script that never waits lets others have their turn
-_OWN = "[You] "
-_LINE = 64  # bytes that a line takes besides its own
-
-
-@dataclass
-class Memory:
-    """Bytes for lines that bots have not read, together: ``most`` of them, and how many are ``used``."""
-
-    most: int
-    used: int = 0
 
 
 class _Until(NamedTuple):
@@ -99,7 +88,7 @@ class Interpreter:
         self.taken = 0
         self.waited = 0.0
         self._name = task.name if isinstance(task, Script) else ""
-        self._memory = memory
+        self._unread = Unread(memory)
         self._clock = clock
         self._warn = warn
         self._now = -math.inf
@@ -109,10 +98,6 @@ class Interpreter:
         self._rounds: list[int] = []
         self._said: list[bytes] = []  # and not yet returned
         self._hearing = hearings(task.steps)[0] if isinstance(task, Script) else Hearing.NONE
-        self._kept: deque[str] = deque()
-        self._forgotten = 0  # lines that there was no memory for
-        self._passed = 0  # lines that the present ``expect`` did not want
-        self._last = ""  # of them
         self._standing: dict[On | Every, _Standing] = {}
         self._course = self._play(task, times) if isinstance(task, Script) else self._recite(task, times)
         self._until = next(self._course)
@@ -137,7 +122,7 @@ class Interpreter:
             if event.users is not None:
                 self._users = event.users
             if self._hearing:
-                self._keep_for_later(event)
+                self._unread.add(event.line)
             if self._standing:
                 self._answer(event, self._standing)
             if self._hearing or event.users is not None:
@@ -236,10 +221,10 @@ class Interpreter:
                 self._say(text, self._rounds[-1] if self._rounds else 0, self._found, command)
                 yield _Until(math.inf, lambda: self.speech.idle)
             case Expect():
-                self._passed = 0
+                self._unread.begin()
                 if not (yield _Until(self._now + step.within, functools.partial(self._find, step))):
                     raise ExpectError(
-                        f"{self.place}no line with {step.pattern} within {step.within:g} s: {self._seen()}"
+                        f"{self.place}no line with {step.pattern} within {step.within:g} s: {self._unread.passed()}"
                     )
             case Users(number=number, within=within):
                 if not (yield _Until(self._now + within, lambda: self._users >= number)):
@@ -255,44 +240,16 @@ class Interpreter:
                 raise _Over
 
     def _listen(self, hearing: Hearing) -> None:
-        """Keep lines that may be looked at, and forget what was kept when none are."""
+        """Keep lines that may be looked at, and drop what was kept when none are."""
         self._hearing = hearing
         if not hearing:
-            while self._kept:
-                self._next()
-
-    def _keep_for_later(self, event: Event) -> None:
-        self._kept.append(event.line)
-        self._memory.used += len(event.line) + _LINE
-        while self._memory.used > self._memory.most and len(self._kept) > 1:
-            self._forgotten += 1
-            self._next()
-
-    def _next(self) -> str:
-        """The line at the reading position; step over it."""
-        line = self._kept.popleft()
-        self._memory.used -= len(line) + _LINE
-        return line
+            self._unread.clear()
 
     def _find(self, step: Expect) -> bool:
-        """Move the reading position just behind the line that is expected, or over all that have come."""
-        while self._kept:
-            line = self._next()
-            if line.startswith(_OWN) is not step.own:
-                continue
-            if found := step.pattern.regex.search(line):
-                self._found |= _values(found, parse(line))
-                return True
-            self._passed += 1
-            self._last = line
-        return False
-
-    def _seen(self) -> str:
-        """What came instead of what was expected."""
-        forgotten = f" ({self._forgotten} lines before that had to be forgotten)" if self._forgotten else ""
-        if not self._passed:
-            return f"nothing came{forgotten}"
-        return f"instead came{'' if self._passed == 1 else f' {self._passed} lines, the last'}: {self._last}{forgotten}"
+        found = self._unread.find(step.pattern.regex, own=step.own)
+        if found:
+            self._found |= _values(*found)
+        return found is not None
 
     def _install(self, step: On | Every) -> None:
         if step in self._standing:
@@ -301,8 +258,8 @@ class Interpreter:
         if isinstance(step, Every):
             standing.due = self._now + step.seconds
         else:
-            for line in self._kept:
-                self._answer(parse(line), {step: standing})
+            for event in self._unread:
+                self._answer(event, {step: standing})
 
     def _answer(self, event: Event, standing: Mapping[On | Every, _Standing]) -> None:
         """Let each ``on`` answer to a line that is neither the bot's own nor its welcome."""

@@ -3,9 +3,10 @@
 import pytest
 
 from chatctl.bot.feed import Feed
-from chatctl.bot.interpreter import Interpreter, Memory
+from chatctl.bot.interpreter import Interpreter
 from chatctl.bot.script import parse
 from chatctl.bot.speech import Pace
+from chatctl.bot.unread import Memory
 from chatctl.client.connection import PATIENCE, Connection
 from chatctl.errors import EchoError, ExpectError, InputError
 
@@ -322,7 +323,7 @@ def test_kept_lines_are_bounded() -> None:
         play.pass_time(2)
     play = Rehearsal("expect a\nstay")
     play.begin("[b:1] a", *["[b:1] c"] * 1000)
-    assert not play.bot._kept
+    assert not list(play.bot._unread)
 
 
 def test_who_need_not_hear_skims() -> None:
