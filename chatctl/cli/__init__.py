@@ -8,7 +8,7 @@ import os
 import click
 
 from chatctl import __version__
-from chatctl.cli import bot, client, server
+from chatctl.cli import bench, bot, client, server
 from chatctl.errors import ChatctlError
 
 
@@ -65,5 +65,5 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "chatctl", "_CHATCTL_COMPLETE").source())
 
 
-for module in (server, client, bot):
+for module in (server, client, bot, bench):
     cli.add_command(module.command)

@@ -1,0 +1,151 @@
+"""Members of a load: who listens, who parses, who speaks."""
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Callable
+
+from chatctl.bench.account import Account, Tally, Words
+from chatctl.errors import NetworkError
+
+LEAST = 24
+"""Bytes that a line must have for its numbers to fit."""
+
+CHUNK = 256 * 1024
+"""Bytes read at a time."""
+
+_BUFFER = bytearray(CHUNK)
+_VIEW = memoryview(_BUFFER)
+
+_WELCOME = re.compile(rb"> Connected to the chat server \((\d+) ")
+
+
+class Member:
+    """One that listens.
+
+    ``began``: when it began to connect. ``welcomed``: when it was. ``users``: how many were online then; 0 before that.
+    ``lines``: that have come while members joined, its welcome included. ``joined``: to be set when all have; from then
+    on the ``tally`` counts. ``closed``: the server has ended it.
+    """
+
+    __slots__ = ("_opening", "began", "closed", "joined", "lines", "sock", "tally", "users", "welcomed")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.tally = Tally()
+        self.began = time.perf_counter()
+        self.welcomed = 0.0
+        self.users = 0
+        self.lines = 0
+        self.joined = False
+        self.closed = False
+        self._opening = b""
+
+    def read(self, size: int = CHUNK) -> bool:
+        """Take what has come, at most so many bytes; False at the end."""
+        try:
+            got = self.sock.recv_into(_BUFFER, size)
+        except BlockingIOError:
+            return True
+        except OSError:
+            got = 0
+        if got:
+            self.take(_VIEW[:got])
+        self.closed = not got
+        return got > 0
+
+    def take(self, data: memoryview) -> None:
+        """Take bytes."""
+        if self.joined:
+            self.tally.take(data)
+            return
+        self.lines += bytes(data).count(b"\n")
+        if self.users:
+            return
+        self._opening += data
+        if self.lines:
+            found = _WELCOME.match(self._opening)
+            if not found:
+                line = self._opening.partition(b"\n")[0].decode("utf-8", "replace")
+                raise NetworkError(f"the server did not let a member in: {line}")
+            self.users = int(found[1])
+            self.welcomed = time.perf_counter()
+
+
+class Probe(Member):
+    """One that listens and parses.
+
+    Args:
+        sock: of its connection.
+        talkers: how many speak.
+        hear: is told the lines, as talkers and numbers.
+
+    ``account``: of all lines. ``words``: the tally of their first words.
+    """
+
+    __slots__ = ("_hear", "_words", "account", "words")
+
+    def __init__(self, sock: socket.socket, talkers: int, hear: Callable[[list[tuple[int, int]]], None]) -> None:
+        super().__init__(sock)
+        self.account = Account(talkers)
+        self.words = Tally()
+        self._words = Words()
+        self._hear = hear
+
+    def take(self, data: memoryview) -> None:
+        """Take bytes."""
+        super().take(data)
+        if self.joined:
+            words = self._words.take(bytes(data))
+            self.words.take(b"".join(words))
+            self._hear(self.account.take(words))
+
+
+class Talker(Member):
+    """One that speaks, and looks at the first words of what it hears.
+
+    Args:
+        sock: of its connection.
+        number: which of them this is, from 0.
+        size: bytes of a line, at least `LEAST`.
+
+    ``times``: when each line was said. ``words``: the tally of what it has heard.
+    """
+
+    __slots__ = ("_number", "_padding", "_size", "_unsent", "_words", "times", "words")
+
+    def __init__(self, sock: socket.socket, number: int, size: int) -> None:
+        super().__init__(sock)
+        self.times: list[float] = []
+        self.words = Tally()
+        self._words = Words()
+        self._number = number
+        self._size = size
+        self._padding = b"x" * size
+        self._unsent = b""
+
+    def take(self, data: memoryview) -> None:
+        """Take bytes."""
+        if self.joined:
+            self.words.take(b"".join(self._words.take(bytes(data))))
+        else:
+            super().take(data)
+
+    def say(self, lines: int, now: float) -> None:
+        """Say so many lines."""
+        first = len(self.times)
+        said = (b"%d.%d %b" % (self._number, number, self._padding) for number in range(first, first + lines))
+        self.shout(b"".join(line[: self._size] + b"\n" for line in said))
+        self.times += [now] * lines
+
+    def shout(self, text: bytes) -> None:
+        """Say whatever it is."""
+        self._unsent += text
+        self.push()
+
+    def push(self) -> None:
+        """Send what is not sent yet, as far as that can be done at once."""
+        if self._unsent:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                self._unsent = self._unsent[self.sock.send(self._unsent) :]

@@ -1,0 +1,160 @@
+"""The schedule of a bench: every mode and size in turn, over and over, so that a machine that drifts favours none."""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chatctl.bench.account import percentiles
+from chatctl.bench.host import Process, Server, listening
+from chatctl.bench.load import Load
+from chatctl.descriptors import raise_limit
+from chatctl.errors import NetworkError, ResourceError
+
+WARM_UP = 0.2
+"""Part of the seconds of a run that are talked before it, and not measured."""
+
+_DESCRIPTORS = 64  # besides those of the members
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be measured.
+
+    Attributes:
+        modes: of the server.
+        members: numbers of them.
+        talkers: of them, at most.
+        size: bytes of a line.
+        seconds: of talking in a run.
+        pattern: of it, see `load.PATTERNS`.
+        rate: lines a second, in ``steady``.
+        runs: of each mode with each number of members.
+        address: of a server that runs already; its mode is not known.
+    """
+
+    modes: Sequence[str]
+    members: Sequence[int]
+    talkers: int
+    size: int
+    seconds: float
+    pattern: str
+    rate: float
+    runs: int
+    address: tuple[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.modes) * len(self.members) * self.runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What one run has shown.
+
+    Attributes:
+        mode: of the server.
+        members: how many.
+        deliveries_per_s: lines that came to anybody.
+        p50, p99, p999: milliseconds from sent to received.
+        cpu_us_per_delivery: of the server; None: not known.
+        kib_per_member: of its memory; likewise.
+        threads: of the server; likewise.
+        join_s: seconds until all were members.
+        server_share: of one core, that the server used; None: not known.
+        load_share: of one core, that the load used.
+        lost, doubled, disordered: lines, over all members.
+        cut: members whose connection ended.
+    """
+
+    mode: str
+    members: int
+    deliveries_per_s: float
+    p50: float
+    p99: float
+    p999: float
+    cpu_us_per_delivery: float | None
+    kib_per_member: float | None
+    threads: int | None
+    join_s: float
+    server_share: float | None
+    load_share: float
+    lost: int
+    doubled: int
+    disordered: int
+    cut: int
+
+
+def resolve(host: str, port: int) -> tuple[str, int]:
+    """The address of a server. Raises `NetworkError`."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+    except (OSError, UnicodeError) as error:
+        raise NetworkError(
+            f"cannot find {host}: {getattr(error, 'strerror', None) or error}: check the name"
+        ) from error
+    return str(found[0]), int(found[1])
+
+
+def is_loopback(address: tuple[str, int]) -> bool:
+    """Whether that is this machine."""
+    return ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
+
+
+def measure(plan: Plan) -> Iterator[Figures]:
+    """The figures of each run, as they come.
+
+    Raises:
+        NetworkError: not all members were let in.
+        ResourceError: a server does not start.
+    """
+    needed = max(plan.members) + _DESCRIPTORS
+    if (most := raise_limit(needed)) < needed:
+        raise ResourceError(
+            f"{max(plan.members)} members need {needed} descriptors, but {most} is the limit: ulimit -n"
+        )
+    for _ in range(plan.runs):
+        for members in plan.members:
+            for mode in plan.modes:
+                if plan.address:
+                    yield _run(plan, mode, members, plan.address, listening(plan.address))
+                else:
+                    with Server(mode, members) as server:
+                        yield _run(plan, mode, members, server.address, server)
+
+
+def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process: Process) -> Figures:
+    talkers = min(plan.talkers, members - 1)
+    with Load(address, members, talkers, plan.size, plan.pattern, plan.rate) as load:
+        empty = process.usage()
+        began = time.process_time()
+        joined = load.join()
+        before = process.usage()
+        seen = joined
+        start = empty
+        if plan.pattern != "storm":
+            load.talk(plan.seconds * WARM_UP)
+            start, began = process.usage(), time.process_time()
+            seen = load.talk(plan.seconds)
+        load_cpu = time.process_time() - began
+        end = process.usage()
+    p50, p99, p999 = (1000 * seconds for seconds in percentiles(seen.latencies, 0.5, 0.99, 0.999))
+    cpu = end.cpu - start.cpu if start and end else None
+    return Figures(
+        mode=mode,
+        members=members,
+        deliveries_per_s=seen.deliveries / seen.seconds,
+        p50=p50,
+        p99=p99,
+        p999=p999,
+        cpu_us_per_delivery=None if cpu is None else cpu / max(seen.deliveries, 1) * 1e6,
+        kib_per_member=(before.memory - empty.memory) / 1024 / members if before and empty else None,
+        threads=before.threads if before else None,
+        join_s=joined.seconds,
+        server_share=None if cpu is None else cpu / seen.seconds,
+        load_share=load_cpu / seen.seconds,
+        lost=seen.lost + joined.lost,
+        doubled=seen.doubled + joined.doubled,
+        disordered=seen.disordered,
+        cut=seen.cut,
+    )

@@ -1,0 +1,133 @@
+"""The command line of the bench: options in, calls out."""
+
+import sys
+from typing import Any
+
+import click
+
+from chatctl.cli.options import Number
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Numbers of members, with commas between them."""
+    try:
+        sizes = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list of numbers, such as 10,100,1000.") from error
+    if sizes[0] < 2 or sizes[-1] > 100_000:
+        raise click.BadParameter("each number must be from 2 to 100000.")
+    return sizes
+
+
+@click.command("bench")
+@click.argument("ip", required=False)
+@click.argument("port", type=click.IntRange(1, 65535), required=False)
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    type=click.Choice(["select", "threads"]),
+    help="Measure this mode; repeatable.  [default: both]",
+)
+@click.option(
+    "--members",
+    metavar="NUMBERS",
+    type=_sizes,
+    default="10,100,1000",
+    show_default=True,
+    help="How many are in the room, one bench after the other.",
+)
+@click.option(
+    "--talkers",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many of them speak; at least one only listens.",
+)
+@click.option(
+    "--size", metavar="BYTES", type=click.IntRange(24, 4096), default=64, show_default=True, help="Bytes of a line."
+)
+@click.option(
+    "--seconds",
+    metavar="SECONDS",
+    type=Number(0.05, 3600),
+    default=3.0,
+    show_default=True,
+    help="How long they talk in a run, after a warm-up of a fifth of that.",
+)
+@click.option(
+    "--pattern",
+    type=click.Choice(["burst", "line", "steady", "storm", "lazy"]),
+    default="burst",
+    show_default=True,
+    help="How they talk: as fast as they hear; one line at a time; at a rate; not at all, but all join at once; as "
+    "burst, with a tenth of the members reading slowly.",
+)
+@click.option(
+    "--rate",
+    metavar="LINES_PER_SECOND",
+    type=Number(0.1, 1_000_000),
+    default=200.0,
+    show_default=True,
+    help="Of all talkers together, in the pattern steady.",
+)
+@click.option(
+    "--runs",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Of each; the table has their medians.",
+)
+@click.option("--json", "json", metavar="FILE", help="Write all figures of all runs to FILE.")
+@click.option("--plot", metavar="FILE", help="Draw deliveries and latency to FILE (SVG); needs chatctl[plot].")
+@click.option("--yes", is_flag=True, help="Load a server that is not on this machine. Ask who runs it.")
+def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot: str | None, **options: Any) -> None:
+    """Measure what a room can carry: threads against select on this machine, or the server at IP and PORT.
+
+    Without an address, a server of each mode is started on the loopback and loaded in turn. The table has for each mode
+    and number of members: deliveries a second (a line that reaches a member is one) and how far the runs lie apart;
+    milliseconds from sent to received; the server's CPU for a delivery, its memory for a member, its threads; seconds
+    for all to join; lines lost, doubled and out of order, and members that the server has cut; and the ratio of each
+    mode to the first.
+
+    Ctrl-C ends it with what was measured so far. Exit status: 0 done; 1 lines were lost, doubled or out of order, or
+    there was no connection; 2 usage; 130 Ctrl-C.
+    """
+    if (ip is None) != (port is None):
+        raise click.UsageError("Missing argument 'PORT'.")
+    if ip is not None and options["modes"]:
+        raise click.UsageError("--mode is for servers that the bench starts: leave it out, or leave IP and PORT out")
+    from chatctl.bench import report, runner
+
+    address = None
+    if ip is not None and port is not None:
+        address = runner.resolve(ip, port)
+        if not runner.is_loopback(address) and not yes:
+            raise click.UsageError(f"{ip} is not this machine: give --yes if its owner agrees to the load")
+    options["modes"] = options["modes"] or (("",) if address else ("select", "threads"))
+    plan = runner.Plan(**options, address=address)
+    runs: list[runner.Figures] = []
+    interrupted = False
+    try:
+        with click.progressbar(length=len(plan), label="measuring", file=sys.stderr) as bar:
+            for figures in runner.measure(plan):
+                runs.append(figures)
+                bar.update(1)
+    except KeyboardInterrupt:
+        interrupted = True
+    found = report.rows(runs)
+    if found:
+        click.echo(report.table(found))
+        click.echo(report.words(found, plan), nl=False)
+        if json is not None:
+            report.save(json, plan, runs)
+        if plot is not None:
+            from chatctl.bench.plot import draw
+
+            draw(plot, plan, found)
+    if interrupted:
+        sys.exit(130)
+    if any(row.lost + row.doubled + row.disordered for row in found):
+        sys.exit(1)

@@ -1,0 +1,182 @@
+"""The bench, as it is run."""
+
+import contextlib
+import json
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chatctl.bench.load import PATTERNS
+from tests.e2e.conftest import run
+from tests.rooms import COMMAND, PATIENCE, Room, environment
+
+QUICK = ["--seconds", "0.3", "--runs", "1"]
+
+
+def figures(output: str) -> list[dict[str, str]]:
+    """The lines of the table."""
+    head, *lines = output.split("\n\n")[0].splitlines()
+    names = re.split(r"\s{2,}", head.strip())
+    return [dict(zip(names, re.split(r"\s{2,}", line.strip()), strict=False)) for line in lines]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_pattern(pattern: str, tmp_path: Path) -> None:
+    """Both modes are measured with each number of members; nothing is lost, and no process is left."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    path = tmp_path / "figures.json"
+    result = run("bench", *QUICK, "--members", "3,40", "--pattern", pattern, "--json", str(path))
+    assert (result.returncode, result.stderr.strip()) == (0, "measuring")
+    rows = figures(result.stdout)
+    assert [(row["members"], row["mode"]) for row in rows] == [
+        ("3", "select"),
+        ("3", "threads"),
+        ("40", "select"),
+        ("40", "threads"),
+    ]
+    assert "Nothing was lost, doubled or out of order." in result.stdout
+    content = json.loads(path.read_text())
+    assert [one["members"] for one in content["runs"]] == [3, 3, 40, 40]
+    for one in content["runs"]:
+        assert one["deliveries_per_s"] > 0
+        assert 0 < one["p50"] <= one["p99"] <= one["p999"]
+        assert one["threads"] >= (40 if one["mode"] == "threads" and one["members"] == 40 else 1)
+    assert {child.pid for child in psutil.Process().children(recursive=True)} == before
+
+
+def test_a_server_that_runs(room: Room) -> None:
+    """It is loaded where it is, and its process is found."""
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "20")
+    assert result.returncode == 0
+    (row,) = figures(result.stdout)
+    assert float(row["CPU µs"]) >= 0
+    assert room.console_until(r"\(0 user online\)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["192.0.2.1", "9"], "give --yes if its owner agrees"),
+        (["127.0.0.1"], "Missing argument 'PORT'"),
+        (["127.0.0.1", "9", "--mode", "select"], "leave it out"),
+        (["--members", "1"], "each number must be from 2"),
+        (["--members", "ten"], "is not a list of numbers"),
+        (["--size", "10"], "is not in the range"),
+    ],
+)
+def test_bad_usage(arguments: list[str], message: str) -> None:
+    """It says what to do, before anything is loaded."""
+    result = run("bench", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+
+
+def test_no_server(listening: socket.socket) -> None:
+    """Where nobody answers, that is one line."""
+    port = listening.getsockname()[1]
+    listening.close()
+    result = run("bench", "127.0.0.1", str(port), *QUICK)
+    assert result.returncode == 1
+    assert "chatctl bench: " in result.stderr
+
+
+class Careless(threading.Thread):
+    """A chat server that speaks the wire, but makes a mistake with some lines for its last member."""
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__(daemon=True)
+        self.mistake = mistake
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.stopping, self.stop = socket.socketpair()
+        self.members: list[socket.socket] = []
+        self.said = 0
+
+    def run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.listening, selectors.EVENT_READ, self.listening)
+            selector.register(self.stopping, selectors.EVENT_READ, self.stopping)
+            while True:
+                for key, _ in selector.select():
+                    sock: socket.socket = key.data
+                    if sock is self.stopping:
+                        return
+                    if sock is self.listening:
+                        self.enter(selector)
+                    elif data := sock.recv(65536):
+                        for line in data.splitlines():
+                            self.say(sock, line)
+                    else:
+                        selector.unregister(sock)
+                        self.members.remove(sock)
+                        sock.close()
+
+    def enter(self, selector: selectors.BaseSelector) -> None:
+        sock, _ = self.listening.accept()
+        self.members.append(sock)
+        selector.register(sock, selectors.EVENT_READ, sock)
+        for member in self.members[:-1]:
+            member.sendall(b"> New user x entered (%d users online)\n" % len(self.members))
+        sock.sendall(b"> Connected to the chat server (%d users online)\n" % len(self.members))
+
+    def say(self, sender: socket.socket, line: bytes) -> None:
+        self.said += 1
+        for member in list(self.members):
+            times = 1
+            if member is self.members[-1] and self.said % 50 == 0 and b"." in line:
+                times = {"loses": 0, "doubles": 2}[self.mistake]
+            head = b"[You] " if member is sender else b"[127.0.0.1:50000] "
+            with contextlib.suppress(OSError):
+                member.sendall((head + line + b"\n") * times)
+
+
+@pytest.fixture
+def careless(request: pytest.FixtureRequest) -> Iterator[Careless]:
+    """Such a server."""
+    server = Careless(request.param)
+    server.start()
+    yield server
+    server.stop.send(b"x")
+    server.join()
+    for sock in (*server.members, server.listening, server.stop, server.stopping):
+        sock.close()
+
+
+@pytest.mark.parametrize(("careless", "column"), [("loses", "lost"), ("doubles", "doubled")], indirect=["careless"])
+def test_a_server_that_makes_mistakes(careless: Careless, column: str) -> None:
+    """They are found at a member whose lines are not parsed, and the exit status is 1."""
+    result = run("bench", "127.0.0.1", str(careless.port), *QUICK, "--members", "12", "--talkers", "3", timeout=60)
+    (row,) = figures(result.stdout)
+    assert int(row[column].replace(",", "")) > 0
+    assert result.returncode == 1
+    assert "that is an error of the server" in result.stdout
+
+
+def test_ctrl_c() -> None:
+    """It ends with what was measured so far, and no server is left."""
+    with subprocess.Popen(
+        [*COMMAND, "bench", "--members", "5", "--seconds", "0.2", "--runs", "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as bench:
+        process = psutil.Process(bench.pid)
+        servers: set[int] = set()
+        while len(servers) < 3:  # so two runs are over
+            servers |= {child.pid for child in process.children()}
+        left = process.children()
+        bench.send_signal(signal.SIGINT)
+        output, errors = bench.communicate(timeout=PATIENCE)
+        assert bench.returncode == 130
+        assert [row["mode"] for row in figures(output)] == ["select", "threads"]
+        assert "Traceback" not in errors
+        assert psutil.wait_procs(left, PATIENCE)[1] == []
