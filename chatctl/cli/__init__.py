@@ -46,7 +46,7 @@ def cli() -> None:
 
     Exit status: 0 done; 1 no connection, it was refused, or an address, a file or an output cannot be used; 2 usage, or
     an input that cannot be read, or a script that is not one; 3 an echo is missing, or something that a script expects;
-    4 the room has another password; 124 the time is over; 130 Ctrl-C in client and bot.
+    4 the room has another password; 124 the time is over; 130 Ctrl-C in client, bot and bench.
     """
 
 

@@ -17,7 +17,7 @@ No I/O, no locks: whoever shares a log between threads brings the lock.
 import sys
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 CHUNK = 65536
@@ -215,18 +215,23 @@ class View:
 
 
 V = TypeVar("V", bound=View)
+T = TypeVar("T")
 
 
-def take_each(views: Iterable[V]) -> Iterator[tuple[V, bytes | memoryview]]:
+def take_each(views: Iterable[V], own: Callable[[V], T]) -> Iterator[tuple[V, bytes | memoryview | T]]:
     """Let each view take, when its turn comes: `View.take` for many, at a fraction of its price.
 
     Nearly all views of a room are at one cursor and have nothing of their own.
+
+    Args:
+        views: in any order.
+        own: what stands for the others, such as `View.take`.
     """
     cursor = end = -1
     shared: bytes | memoryview = b""
     for view in views:
         if view._tail or view._overlays:
-            yield view, view._take_overlaid()
+            yield view, own(view)
         elif view.cursor == cursor:
             view.cursor = end
             yield view, shared

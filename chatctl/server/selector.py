@@ -33,7 +33,10 @@ class SelectServer(Server):
         """Send what the turn brought."""
         room, stalled = self.room, self.stalled
         while not room.quiet:
-            for link, data in take_each([link for link in room.moved() if link not in stalled]):
+            moved = list(room.moved())
+            if stalled:
+                moved = [link for link in moved if link not in stalled]
+            for link, data in take_each(moved, Link.take):
                 try:
                     sent = link.channel.send(data, _NO_WAIT)
                 except OSError as error:

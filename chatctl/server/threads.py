@@ -29,6 +29,7 @@ from chatctl.server.link import Link
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
 _RECEIVE_TLS = 4096  # under TLS, which has buffers of its own
+_NO_WAIT = socket.MSG_DONTWAIT
 _ROUNDS = 2  # that a reader flushes before it hands over
 _BACKLOG = 1024 * 1024  # bytes waiting to be sent, from which on readers wait before they append more
 _STACK = 256 * 1024  # bytes of address space for a thread's stack; what is not used costs no memory
@@ -131,7 +132,14 @@ class ThreadsServer(Server):
                     break
                 batch = self._collect()
             for link, data in batch:
-                self._send(link, data)
+                sent = 0
+                if data is not None:
+                    try:
+                        sent = link.channel.send(data, _NO_WAIT)
+                    except OSError as error:
+                        sent = self._fail(link, error)
+                if data is None or link.finished or not sent == len(data) < CHUNK:
+                    self._send(link, data, sent)  # else that was all, as for nearly every member in nearly every round
             limit -= 1
         self._baton.release()
 
@@ -147,9 +155,8 @@ class ThreadsServer(Server):
         """
         stalled = self.stalled
         moved = self.room.moved()
-        ready = [link for link in moved if link not in stalled]
-        batch: list[tuple[Link, bytes | memoryview | None]] = [(link, None) for link in ready if link.alone]
-        batch += take_each([link for link in ready if not link.alone])
+        ready = [link for link in moved if link not in stalled] if stalled else moved
+        batch: list[tuple[Link, bytes | memoryview | None]] = list(take_each(ready, lambda link: None))
         for link in self.room.touched():
             if link.paused:
                 self.glance(link)
@@ -180,30 +187,30 @@ class ThreadsServer(Server):
             self.due = -math.inf  # once is enough
             self.wake()
 
-    def _send(self, link: Link, data: bytes | memoryview | None) -> None:
-        """Send a link what was taken, and all else that it is owed, or what it takes. The lock is not held."""
-        try:
-            if data is None:
-                with self.lock:
-                    data = self._next(link)
-            while data is not None:
-                try:
-                    sent = link.channel.send(data, socket.MSG_DONTWAIT)
-                except BlockingIOError:
-                    sent = -1
-                if sent == len(data) < CHUNK and not link.finished:
+    def _send(self, link: Link, data: bytes | memoryview | None, sent: int) -> None:
+        """Go on after ``sent`` bytes of ``data`` went: send a link all that it is owed, or what it takes."""
+        while True:
+            with self.lock:
+                if link.gone:  # its socket may be closed at the end of this round: no drainer for it
                     return
-                with self.lock:
-                    if link.gone:  # its socket may be closed at the end of this round: no drainer for it
-                        return
-                    if sent < len(data):
-                        link.keep(data, max(sent, 0))
-                        self._stall(link)
-                        return
-                    data = self._next(link)
-        except OSError as error:
+                if data is not None and sent < len(data):
+                    link.keep(data, max(sent, 0))
+                    self._stall(link)
+                    return
+                data = self._next(link)
+            if data is None:
+                return
+            try:
+                sent = link.channel.send(data, _NO_WAIT)
+            except OSError as error:
+                sent = self._fail(link, error)
+
+    def _fail(self, link: Link, error: OSError) -> int:
+        """Nothing was sent, not even nothing: the socket is full, or the link is lost. The lock is not held."""
+        if not isinstance(error, BlockingIOError):
             with self.lock:
                 self.lose(link, error)
+        return -1
 
     def _next(self, link: Link) -> bytes | memoryview | None:
         """What a link is to be sent next, nothing for what TLS itself has to say, or None. The lock is held.
@@ -240,7 +247,7 @@ class ThreadsServer(Server):
                     self._let_go(link)
                     break
             try:
-                sent = link.channel.send(data, socket.MSG_DONTWAIT)
+                sent = link.channel.send(data, _NO_WAIT)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
