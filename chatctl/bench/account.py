@@ -1,8 +1,9 @@
 """What has come: which lines, in which order; or only how many bytes, and their checksum.
 
-A line of the load is ``TALKER.NUMBER`` and padding. One member, the probe, has an `Account` of all lines. Everybody
-else has a `Tally`, which must come out like the probe's: who only listens, of all bytes, as they all see the same; who
-speaks, of the first words of all lines, as it sees its own with another head.
+A line of the load is ``TOKEN.TALKER.NUMBER`` and padding; the token tells it from what others say. One member, the
+probe, has an `Account` of all lines. Everybody else has a `Tally`, which must come out like the probe's: who only
+listens, of all bytes, as they all see the same; who speaks, of the talkers and numbers of all lines, as it sees its own
+with another head.
 """
 
 import re
@@ -10,25 +11,28 @@ import zlib
 from array import array
 from collections.abc import Sequence
 
-_WORD = re.compile(rb"\] (\d+\.\d+) ")
-
 
 class Words:
-    """The first words of the lines of the load in some bytes that come in pieces."""
+    """The talkers and numbers in the lines of the load, in bytes that come in pieces.
 
-    __slots__ = ("_partial",)
+    Args:
+        token: of the load.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_find", "_partial")
+
+    def __init__(self, token: bytes) -> None:
+        self._find = re.compile(rb"\] %b\.(\d+\.\d+) " % re.escape(token)).findall
         self._partial = b""
 
     def take(self, data: bytes) -> list[bytes]:
-        """Take bytes, return the words of the lines that they complete."""
+        """Take bytes, return those of the lines that they complete."""
         block, newline, rest = data.rpartition(b"\n")
         if not newline:
             self._partial += data
             return []
         block, self._partial = self._partial + block, rest
-        return _WORD.findall(block)
+        return self._find(block)
 
 
 class Account:

@@ -12,6 +12,7 @@ import psutil
 
 from chatctl.errors import ResourceError
 
+_ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PATIENCE = 10.0  # seconds for a server to start, or to end
 
 
@@ -53,9 +54,22 @@ def listening(address: tuple[str, int]) -> Process:
     """The process that has a port of this machine, if that can be told."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == address[1]:
+            here = connection.status == psutil.CONN_LISTEN and connection.laddr.port == address[1]
+            if here and connection.laddr.ip in (address[0], "0.0.0.0", "::"):
                 return Process(connection.pid)
     return Process(None)
+
+
+def _listen() -> None:
+    """Take signals again."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+
+
+def leave(sock: socket.socket) -> None:
+    """Leave a room on a connection, before anybody else comes."""
+    sock.shutdown(socket.SHUT_WR)
+    while sock.recv(4096):
+        pass
 
 
 class Server(Process):
@@ -96,7 +110,7 @@ class Server(Process):
             self._server.wait()
 
     def _start(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # or it would be lost between its start and its name
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # or it would be lost between its start and its name
         try:
             self._server = subprocess.Popen(
                 self._command,
@@ -104,16 +118,15 @@ class Server(Process):
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the bench, which ends it
+                preexec_fn=_listen,
             )
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            _listen()
         self._process = psutil.Process(self._server.pid)
         deadline = time.monotonic() + _PATIENCE
         while self._server.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(ConnectionRefusedError), socket.create_connection(self.address, _PATIENCE) as sock:
-                sock.shutdown(socket.SHUT_WR)
-                while sock.recv(4096):  # it has left before anybody else comes
-                    pass
+                leave(sock)
                 return
             time.sleep(0.01)
         raise ResourceError(f"the server does not start: try it: {' '.join(self._command)}")

@@ -5,6 +5,7 @@ and for one member that only listens, the probe; of everybody else's bytes there
 A line counts as delivered when everybody has it: what is measured ends when the last member has the last line.
 """
 
+import secrets
 import selectors
 import socket
 import time
@@ -89,6 +90,7 @@ class Load:
         self._latencies = array("d")
         self._came = 0.0  # when anything did
         self._fences = 0
+        self._token = secrets.token_hex(4).encode()
 
     def __enter__(self) -> Self:
         return self
@@ -120,6 +122,8 @@ class Load:
                 opened.append(self._open(len(opened)))
             self._turn(0.01)
             joined = sum(member.users > 0 for member in opened)
+            if failed := next((member for member in opened if member.closed and not member.users), None):
+                raise NetworkError(f"a member was not let in: {failed.failure or 'the server closed the connection'}")
             if self._stalled():
                 raise NetworkError(f"only {joined} of {self._wanted} members were let in")
         outcome = Outcome(seconds=self._clock() - began)
@@ -139,7 +143,11 @@ class Load:
         return outcome
 
     def talk(self, seconds: float) -> Outcome:
-        """Have the talkers talk for so long, until everybody has heard everything."""
+        """Have the talkers talk for so long, until everybody has heard everything.
+
+        Raises:
+            NetworkError: the server has ended the connections, or gives nothing back.
+        """
         self._fence()
         self._latencies = array("d")
         said = sum(self._said())
@@ -159,7 +167,10 @@ class Load:
             self._selector.register(member.sock, selectors.EVENT_READ, member)
         while not self._stalled() and not self._complete():
             self._turn(0.005)
-        return self._outcome(sum(self._said()) - said, self._came - began)
+        lines = sum(self._said()) - said
+        if not self._latencies:
+            raise NetworkError(f"no line of {self._size} bytes came back: is that too long for the server? see --size")
+        return self._outcome(lines, self._came - began)
 
     def _outcome(self, lines: int, seconds: float) -> Outcome:
         """What came of so many lines, by now."""
@@ -196,10 +207,10 @@ class Load:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         member: Member
         if index == 0:
-            member = self._probe = Probe(sock, self._speaking, self._hear)
+            member = self._probe = Probe(sock, self._token, self._speaking, self._hear)
             self._listeners.append(member)
         elif index <= self._speaking:
-            member = Talker(sock, index - 1, self._size)
+            member = Talker(sock, self._token, index - 1, self._size)
             self._talkers.append(member)
         else:
             if self._pattern == "lazy" and index % LAZY == 0:
@@ -217,6 +228,8 @@ class Load:
             self._came = self._clock()
         for key, _ in ready:
             self._read(key.data)
+        if self._probe.closed and self._probe.joined:
+            raise NetworkError("the server has ended the connections in the middle of a run")
         for talker in self._talkers:
             talker.push()
 
@@ -257,7 +270,7 @@ class Load:
     def _fence(self) -> None:
         """Have everybody count anew from behind the same line."""
         self._fences += 1
-        fence = b"fence %d of the load\n" % self._fences
+        fence = b"fence %b.%d\n" % (self._token, self._fences)
         for member in self._members:
             member.tally.begin(fence)
         for tally in (self._probe.words, *(talker.words for talker in self._talkers)):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from chatctl.bench.account import Account, Tally, Words
 from chatctl.errors import NetworkError
 
-LEAST = 24
+LEAST = 32
 """Bytes that a line must have for its numbers to fit."""
 
 CHUNK = 256 * 1024
@@ -26,10 +26,10 @@ class Member:
 
     ``began``: when it began to connect. ``welcomed``: when it was. ``users``: how many were online then; 0 before that.
     ``lines``: that have come while members joined, its welcome included. ``joined``: to be set when all have; from then
-    on the ``tally`` counts. ``closed``: the server has ended it.
+    on the ``tally`` counts. ``closed``: its connection has ended. ``failure``: why, if that was no good end.
     """
 
-    __slots__ = ("_opening", "began", "closed", "joined", "lines", "sock", "tally", "users", "welcomed")
+    __slots__ = ("_opening", "began", "closed", "failure", "joined", "lines", "sock", "tally", "users", "welcomed")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -40,6 +40,7 @@ class Member:
         self.lines = 0
         self.joined = False
         self.closed = False
+        self.failure: str | None = None
         self._opening = b""
 
     def read(self, size: int = CHUNK) -> bool:
@@ -48,8 +49,9 @@ class Member:
             got = self.sock.recv_into(_BUFFER, size)
         except BlockingIOError:
             return True
-        except OSError:
+        except OSError as error:
             got = 0
+            self.failure = error.strerror
         if got:
             self.take(_VIEW[:got])
         self.closed = not got
@@ -78,6 +80,7 @@ class Probe(Member):
 
     Args:
         sock: of its connection.
+        token: of the load.
         talkers: how many speak.
         hear: is told the lines, as talkers and numbers.
 
@@ -86,11 +89,13 @@ class Probe(Member):
 
     __slots__ = ("_hear", "_words", "account", "words")
 
-    def __init__(self, sock: socket.socket, talkers: int, hear: Callable[[list[tuple[int, int]]], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, token: bytes, talkers: int, hear: Callable[[list[tuple[int, int]]], None]
+    ) -> None:
         super().__init__(sock)
         self.account = Account(talkers)
         self.words = Tally()
-        self._words = Words()
+        self._words = Words(token)
         self._hear = hear
 
     def take(self, data: memoryview) -> None:
@@ -107,20 +112,21 @@ class Talker(Member):
 
     Args:
         sock: of its connection.
-        number: which of them this is, from 0.
+        token: of the load.
+        number: which of the talkers this is, from 0.
         size: bytes of a line, at least `LEAST`.
 
     ``times``: when each line was said. ``words``: the tally of what it has heard.
     """
 
-    __slots__ = ("_number", "_padding", "_size", "_unsent", "_words", "times", "words")
+    __slots__ = ("_begin", "_padding", "_size", "_unsent", "_words", "times", "words")
 
-    def __init__(self, sock: socket.socket, number: int, size: int) -> None:
+    def __init__(self, sock: socket.socket, token: bytes, number: int, size: int) -> None:
         super().__init__(sock)
         self.times: list[float] = []
         self.words = Tally()
-        self._words = Words()
-        self._number = number
+        self._words = Words(token)
+        self._begin = b"%b.%d." % (token, number)
         self._size = size
         self._padding = b"x" * size
         self._unsent = b""
@@ -135,7 +141,7 @@ class Talker(Member):
     def say(self, lines: int, now: float) -> None:
         """Say so many lines."""
         first = len(self.times)
-        said = (b"%d.%d %b" % (self._number, number, self._padding) for number in range(first, first + lines))
+        said = (b"%b%d %b" % (self._begin, number, self._padding) for number in range(first, first + lines))
         self.shout(b"".join(line[: self._size] + b"\n" for line in said))
         self.times += [now] * lines
 

@@ -6,6 +6,13 @@ from chatctl.bench.report import Row, machine
 from chatctl.bench.runner import Plan
 from chatctl.errors import ResourceError
 
+try:
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+except ImportError as error:
+    raise ResourceError("--plot needs matplotlib: pip install 'chatctl[plot]'") from error
+
 _LOOKS = [("#0b5394", "o", "-"), ("#b45f06", "s", "--"), ("#38761d", "^", ":")]  # told apart without colours too
 
 
@@ -18,14 +25,8 @@ def draw(path: str, plan: Plan, found: Sequence[Row]) -> None:
         found: its rows.
 
     Raises:
-        ResourceError: it cannot be written, or matplotlib is not there.
+        ResourceError: it cannot be written.
     """
-    try:
-        from matplotlib import rcParams
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter
-    except ImportError as error:
-        raise ResourceError("--plot needs matplotlib: pip install 'chatctl[plot]'") from error
     rcParams["svg.hashsalt"] = "chatctl"  # the same figures make the same file
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     speed, latency = figure.subplots(1, 2)

@@ -142,7 +142,7 @@ def words(found: Sequence[Row], plan: Plan) -> str:
         costs += [f"{_known(most.kib_per_member, '.1f')} KiB for a member"] * (most.kib_per_member is not None)
         if costs:
             said.append(f"With {most.members:,} members {mode or 'the server'} takes {' and '.join(costs)}.")
-    if any(row.load_bound for row in found):
+    if plan.pattern not in ("steady", "storm") and any(row.load_bound for row in found):
         said.append(
             "Warning: where the load used more CPU than the server, it was the bottleneck, and the server can do more: "
             + ", ".join(f"{row.mode} with {row.members:,}" for row in found if row.load_bound)
@@ -190,6 +190,14 @@ def machine() -> str:
         pass
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{os.cpu_count()} x {name}, {platform.system()}, {python}"
+
+
+def touch(path: str) -> None:
+    """Make sure that a file can be written, before all the work. Raises `ResourceError`."""
+    try:
+        Path(path).open("a").close()
+    except OSError as error:
+        raise ResourceError(f"cannot write {path}: {error.strerror}") from error
 
 
 def save(path: str, plan: Plan, runs: Sequence[Figures]) -> None:

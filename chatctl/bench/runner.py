@@ -1,13 +1,16 @@
 """The schedule of a bench: every mode and size in turn, over and over, so that a machine that drifts favours none."""
 
+import contextlib
 import ipaddress
+import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import FrameType
 
 from chatctl.bench.account import percentiles
-from chatctl.bench.host import Process, Server, listening
+from chatctl.bench.host import Process, Server, leave, listening
 from chatctl.bench.load import Load
 from chatctl.descriptors import raise_limit
 from chatctl.errors import NetworkError, ResourceError
@@ -15,6 +18,7 @@ from chatctl.errors import NetworkError, ResourceError
 WARM_UP = 0.2
 """Part of the seconds of a run that are talked before it, and not measured."""
 
+_PATIENCE = 10.0  # seconds for a server to answer
 _DESCRIPTORS = 64  # besides those of the members
 
 
@@ -86,19 +90,40 @@ class Figures:
 
 
 def resolve(host: str, port: int) -> tuple[str, int]:
-    """The address of a server. Raises `NetworkError`."""
+    """The address of a server that answers. Raises `NetworkError`."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+        with socket.create_connection((host, port), _PATIENCE) as sock:
+            address: tuple[str, int] = sock.getpeername()[:2]
+            leave(sock)
+            return address
     except (OSError, UnicodeError) as error:
-        raise NetworkError(
-            f"cannot find {host}: {getattr(error, 'strerror', None) or error}: check the name"
-        ) from error
-    return str(found[0]), int(found[1])
+        reason = getattr(error, "strerror", None) or error
+        raise NetworkError(f"cannot connect to {host} port {port}: {reason}: is the server running?") from error
 
 
-def is_loopback(address: tuple[str, int]) -> bool:
-    """Whether that is this machine."""
-    return ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
+def is_loopback(host: str) -> bool:
+    """Whether all that a host name means is this machine. Raises `NetworkError`."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as error:
+        raise NetworkError(f"cannot find {host}: {getattr(error, 'strerror', None) or error}") from error
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
+    return all((getattr(address, "ipv4_mapped", None) or address).is_loopback for address in addresses)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end a bench like Ctrl-C, with what was measured and no server left."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def measure(plan: Plan) -> Iterator[Figures]:
@@ -117,7 +142,8 @@ def measure(plan: Plan) -> Iterator[Figures]:
         for members in plan.members:
             for mode in plan.modes:
                 if plan.address:
-                    yield _run(plan, mode, members, plan.address, listening(plan.address))
+                    process = listening(plan.address) if is_loopback(plan.address[0]) else Process(None)
+                    yield _run(plan, mode, members, plan.address, process)
                 else:
                     with Server(mode, members) as server:
                         yield _run(plan, mode, members, server.address, server)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from chatctl.cli.options import Number
+from chatctl.errors import ChatctlError, OutputError
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -46,7 +47,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     help="How many of them speak; at least one only listens.",
 )
 @click.option(
-    "--size", metavar="BYTES", type=click.IntRange(24, 4096), default=64, show_default=True, help="Bytes of a line."
+    "--size", metavar="BYTES", type=click.IntRange(32, 4096), default=64, show_default=True, help="Bytes of a line."
 )
 @click.option(
     "--seconds",
@@ -92,42 +93,49 @@ def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot:
     for all to join; lines lost, doubled and out of order, and members that the server has cut; and the ratio of each
     mode to the first.
 
-    Ctrl-C ends it with what was measured so far. Exit status: 0 done; 1 lines were lost, doubled or out of order, or
-    there was no connection; 2 usage; 130 Ctrl-C.
+    A server that runs already is best started with --rate 0. Ctrl-C ends it with what was measured so far.
+
+    Exit status: 0 done; 1 lines were lost, doubled or out of order, or there was no connection; 2 usage; 130 Ctrl-C.
     """
     if (ip is None) != (port is None):
         raise click.UsageError("Missing argument 'PORT'.")
     if ip is not None and options["modes"]:
         raise click.UsageError("--mode is for servers that the bench starts: leave it out, or leave IP and PORT out")
+    from chatctl import output
     from chatctl.bench import report, runner
 
     address = None
     if ip is not None and port is not None:
-        address = runner.resolve(ip, port)
-        if not runner.is_loopback(address) and not yes:
+        if not yes and not runner.is_loopback(ip):
             raise click.UsageError(f"{ip} is not this machine: give --yes if its owner agrees to the load")
+        address = runner.resolve(ip, port)
     options["modes"] = options["modes"] or (("",) if address else ("select", "threads"))
     plan = runner.Plan(**options, address=address)
+    for path in (json, plot):
+        if path is not None:
+            report.touch(path)
+    if plot is not None:
+        from chatctl.bench.plot import draw
     runs: list[runner.Figures] = []
-    interrupted = False
+    failure: BaseException | None = None
     try:
-        with click.progressbar(length=len(plan), label="measuring", file=sys.stderr) as bar:
+        with runner.ended_by_signals(), click.progressbar(length=len(plan), label="measuring", file=sys.stderr) as bar:
             for figures in runner.measure(plan):
                 runs.append(figures)
                 bar.update(1)
-    except KeyboardInterrupt:
-        interrupted = True
+    except (ChatctlError, KeyboardInterrupt) as error:  # what was measured so far is shown all the same
+        failure = error
     found = report.rows(runs)
     if found:
-        click.echo(report.table(found))
-        click.echo(report.words(found, plan), nl=False)
         if json is not None:
             report.save(json, plan, runs)
         if plot is not None:
-            from chatctl.bench.plot import draw
-
             draw(plot, plan, found)
-    if interrupted:
-        sys.exit(130)
+        try:
+            output.show(f"{report.table(found)}\n{report.words(found, plan)}")
+        except BrokenPipeError:
+            failure = failure or OutputError("nobody reads the output")
+    if failure:
+        raise failure
     if any(row.lost + row.doubled + row.disordered for row in found):
         sys.exit(1)

@@ -79,13 +79,74 @@ def test_bad_usage(arguments: list[str], message: str) -> None:
     assert message in result.stderr
 
 
+def test_other_people_in_the_room(room: Room) -> None:
+    """What they say is not taken for the load's."""
+    peer = room.peer()
+    with subprocess.Popen(
+        [*COMMAND, "bench", "127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(),
+    ) as bench:
+        peer.until(r"\] \w+\.0\.0 ")
+        peer.say("0.5 x", "99.99 y", "3.1 z")
+        output, _ = bench.communicate(timeout=PATIENCE)
+        assert bench.returncode == 0, output
+
+
+def test_a_line_that_is_too_long(mode: str) -> None:
+    """Where nothing comes back, that is one line."""
+    room = Room(mode, "--max-line", "64")
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "4", "--size", "200")
+    room.stop()
+    assert result.returncode == 1
+    assert "no line of 200 bytes came back" in result.stderr
+
+
+def test_a_run_that_fails(mode: str, tmp_path: Path) -> None:
+    """What was measured before it is shown all the same."""
+    room = Room(mode, "--rate", "0", "--max-users", "10")
+    path = tmp_path / "figures.json"
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "5,20", "--json", str(path))
+    room.stop()
+    assert result.returncode == 1
+    assert [row["members"] for row in figures(result.stdout)] == ["5"]
+    assert "server full" in result.stderr
+    assert len(json.loads(path.read_text())["runs"]) == 1
+
+
+def test_a_server_that_ends(room: Room) -> None:
+    """In the middle of a run that is an error, and no verdict on its lines."""
+    with subprocess.Popen(
+        [*COMMAND, "bench", "127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as bench:
+        room.console_until(r"\w+\.0\.5 ")
+        room.signal(signal.SIGTERM)
+        output, errors = bench.communicate(timeout=PATIENCE)
+        assert (bench.returncode, output) == (1, "")
+        assert errors.endswith("chatctl bench: the server has ended the connections in the middle of a run\n")
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_a_file_that_cannot_be_written(option: str) -> None:
+    """That is found before anything is measured."""
+    result = run("bench", option, "/no/such/file")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "chatctl bench: cannot write /no/such/file: No such file or directory\n"
+
+
 def test_no_server(listening: socket.socket) -> None:
     """Where nobody answers, that is one line."""
     port = listening.getsockname()[1]
     listening.close()
     result = run("bench", "127.0.0.1", str(port), *QUICK)
     assert result.returncode == 1
-    assert "chatctl bench: " in result.stderr
+    assert "Connection refused" in result.stderr
 
 
 class Careless(threading.Thread):
@@ -160,8 +221,9 @@ def test_a_server_that_makes_mistakes(careless: Careless, column: str) -> None:
     assert "that is an error of the server" in result.stdout
 
 
-def test_ctrl_c() -> None:
-    """It ends with what was measured so far, and no server is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_end(number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end it with what was measured so far, and no server is left."""
     with subprocess.Popen(
         [*COMMAND, "bench", "--members", "5", "--seconds", "0.2", "--runs", "1000"],
         stdout=subprocess.PIPE,
@@ -174,7 +236,7 @@ def test_ctrl_c() -> None:
         while len(servers) < 3:  # so two runs are over
             servers |= {child.pid for child in process.children()}
         left = process.children()
-        bench.send_signal(signal.SIGINT)
+        bench.send_signal(number)
         output, errors = bench.communicate(timeout=PATIENCE)
         assert bench.returncode == 130
         assert [row["mode"] for row in figures(output)] == ["select", "threads"]

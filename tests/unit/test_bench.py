@@ -39,8 +39,10 @@ def run(mode: str, members: int, speed: float, **more: Any) -> Figures:
 @pytest.mark.parametrize("cut", range(1, 60))
 def test_words_of_any_pieces(cut: int) -> None:
     """Only lines of the load count, wherever their bytes are cut."""
-    data = b"[127.0.0.1:5] 0.0 xx\n> New user a entered (2 users online)\n[You] 10.37 x\n[a] hi\n[b] 1.2 xx"
-    reader = Words()
+    data = (
+        b"[127.0.0.1:5] ab.0.0 xx\n> New user a entered (2 users online)\n[You] ab.10.37 x\n[a] 3.4 hi\n[b] ab.1.2 xx"
+    )
+    reader = Words(b"ab")
     assert reader.take(data[:cut]) + reader.take(data[cut:] + b"\n") == [b"0.0", b"10.37", b"1.2"]
 
 
