@@ -192,7 +192,7 @@ class Careless(threading.Thread):
         self.said += 1
         for member in list(self.members):
             times = 1
-            if member is self.members[-1] and self.said % 50 == 0 and b"." in line:
+            if member is self.members[-1] and self.said % 50 == 0 and not line.startswith(b"fence"):
                 times = {"loses": 0, "doubles": 2}[self.mistake]
             head = b"[You] " if member is sender else b"[127.0.0.1:50000] "
             with contextlib.suppress(OSError):
