@@ -3,7 +3,21 @@
 import contextlib
 import resource
 
+from chatctl.errors import ResourceError
+
+_OTHERS = 64  # standard streams, the event loop, files
 _MACOS = 10_240  # what macOS allows where it says "unlimited" (OPEN_MAX in sys/syslimits.h)
+
+
+def need(number: int, what: str) -> None:
+    """Have enough descriptors for so many of something, and for what else a command opens.
+
+    Raises:
+        ResourceError: the limit cannot be raised so far.
+    """
+    wanted = number + _OTHERS
+    if (most := raise_limit(wanted)) < wanted:
+        raise ResourceError(f"{number} {what} need {wanted} descriptors, but {most} is the limit: ulimit -n")
 
 
 def raise_limit(wanted: int) -> int:

@@ -10,12 +10,12 @@ import selectors
 import socket
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from chatctl.bench.account import Tally
-from chatctl.bench.member import CHUNK, Member, Probe, Talker
+from chatctl.bench.member import Member, Probe, Talker
 from chatctl.errors import NetworkError
 
 PATTERNS = ("burst", "line", "steady", "storm", "lazy")
@@ -30,7 +30,11 @@ LAZY = 10
 _CONNECTING = 512  # connections at a time that are no members yet, but in ``storm``
 _STALL = 5.0  # seconds without anything that comes, after which what is missing is lost
 _NAP = 0.05  # seconds from one read of the lazy to the next
-_SIP = 4096  # bytes that they read then, and that their receive buffers have
+_SIP = 4096  # bytes that they read then
+_BUFFER = 16 * 1024  # bytes of their receive buffers
+_SEGMENT = (
+    1448  # bytes they get in one, as over Ethernet: with loopback's 64 KiB and a small buffer, TCP stops for minutes
+)
 
 
 @dataclass
@@ -38,7 +42,7 @@ class Outcome:
     """What was seen of a load.
 
     Attributes:
-        deliveries: lines that came, over all members.
+        deliveries: lines that came, over all members but the lazy.
         seconds: that it took.
         latencies: seconds of each line from sent to received at the probe; of a join, from connecting to the welcome.
         lost: lines that did not come, over all members; likewise ``doubled`` and ``disordered``.
@@ -53,11 +57,6 @@ class Outcome:
     disordered: int = 0
     cut: int = 0
 
-    @property
-    def sound(self) -> bool:
-        """Whether everybody got everything, once, in order."""
-        return not (self.lost or self.doubled or self.disordered)
-
 
 class Load:
     """Members of one room; a context, which they leave at its end.
@@ -65,7 +64,7 @@ class Load:
     Args:
         address: of the server: its host and its port.
         members: how many, talkers included.
-        talkers: of them, at least one fewer.
+        talkers: of them, at most: one only listens, and a part of them only reads slowly in ``lazy``.
         size: bytes of a line.
         pattern: one of `PATTERNS`.
         rate: lines a second, in ``steady``.
@@ -79,12 +78,15 @@ class Load:
         self._rate = rate
         self._size = size
         self._wanted = members
-        self._speaking = 1 if pattern == "line" else talkers
+        self._slow = members // LAZY if pattern == "lazy" else 0
+        self._speaking = 1 if pattern == "line" else max(min(talkers, members - 1 - self._slow), 1)
         self._window = 1 if pattern == "line" else WINDOW
         self._selector = selectors.DefaultSelector()
         self._clock = time.perf_counter
         self._talkers: list[Talker] = []
         self._listeners: list[Member] = []
+        self._lazy: list[Member] = []
+        self._joined = 0
         self._probe: Probe
         self._heard = [0] * self._speaking  # lines of each talker that the probe has
         self._latencies = array("d")
@@ -102,7 +104,7 @@ class Load:
 
     @property
     def _members(self) -> list[Member]:
-        return [*self._talkers, *self._listeners]
+        return [*self._talkers, *self._listeners, *self._lazy]
 
     def join(self) -> Outcome:
         """Have all of them join as quickly as the server lets them in, until everybody knows of everybody.
@@ -116,16 +118,12 @@ class Load:
         began = self._came = self._clock()
         ahead = self._wanted if self._pattern == "storm" else _CONNECTING
         opened: list[Member] = []
-        joined = 0
-        while joined < self._wanted:
-            while len(opened) < self._wanted and len(opened) - joined < ahead:
+        while self._joined < self._wanted:
+            while len(opened) < self._wanted and len(opened) - self._joined < ahead:
                 opened.append(self._open(len(opened)))
             self._turn(0.01)
-            joined = sum(member.users > 0 for member in opened)
-            if failed := next((member for member in opened if member.closed and not member.users), None):
-                raise NetworkError(f"a member was not let in: {failed.failure or 'the server closed the connection'}")
             if self._stalled():
-                raise NetworkError(f"only {joined} of {self._wanted} members were let in")
+                raise NetworkError(f"only {self._joined} of {self._wanted} members were let in")
         outcome = Outcome(seconds=self._clock() - began)
         users = max(member.users for member in opened)
         while not self._stalled() and any(member.lines < 1 + users - member.users for member in opened):
@@ -151,33 +149,40 @@ class Load:
         self._fence()
         self._latencies = array("d")
         said = sum(self._said())
-        lazy = self._listeners[1::LAZY] if self._pattern == "lazy" else []
-        for member in lazy:
-            self._selector.unregister(member.sock)
+        for member in self._lazy:
+            if not member.closed:
+                self._selector.unregister(member.sock)
         began = nap = self._came = self._clock()
         speak = self._at_a_rate(began) if self._pattern == "steady" else self._in_a_window
         while (now := self._clock()) < began + seconds:
             speak(now)
             self._turn(0.001 if self._pattern == "steady" else 0.005)
-            if lazy and now >= nap:
+            if self._lazy and now >= nap:
                 nap = now + _NAP
-                for member in lazy:
-                    self._read(member, _SIP)
-        for member in lazy:
-            self._selector.register(member.sock, selectors.EVENT_READ, member)
-        while not self._stalled() and not self._complete():
-            self._turn(0.005)
-        lines = sum(self._said()) - said
+                for member in self._lazy:
+                    if not member.closed:
+                        member.read(_SIP)
+        self._finish(self._listeners)
         if not self._latencies:
             raise NetworkError(f"no line of {self._size} bytes came back: is that too long for the server? see --size")
-        return self._outcome(lines, self._came - began)
+        took = self._came - began
+        self._catch_up()
+        return self._outcome(sum(self._said()) - said, took)
+
+    def _catch_up(self) -> None:
+        """Have the lazy read all that they have not read yet."""
+        for member in self._lazy:
+            if not member.closed:
+                self._selector.register(member.sock, selectors.EVENT_READ, member)
+        self._came = self._clock()
+        self._finish(self._lazy)
 
     def _outcome(self, lines: int, seconds: float) -> Outcome:
         """What came of so many lines, by now."""
         probe = self._probe
         account = probe.account
         outcome = Outcome(
-            lines * self._wanted,
+            lines * (self._wanted - len(self._lazy)),
             seconds,
             self._latencies,
             lost=account.missing(self._said()),
@@ -185,7 +190,8 @@ class Load:
             disordered=account.disordered,
             cut=sum(member.closed for member in self._members),
         )
-        for member in self._listeners:
+        spared = [member for member in self._lazy if not member.closed]  # who is cut for being slow has lost nothing
+        for member in (*self._listeners, *spared):
             self._compare(member.tally, probe.tally, lines, outcome)
         for talker in self._talkers:
             self._compare(talker.words, probe.words, lines, outcome)
@@ -212,11 +218,14 @@ class Load:
         elif index <= self._speaking:
             member = Talker(sock, self._token, index - 1, self._size)
             self._talkers.append(member)
-        else:
-            if self._pattern == "lazy" and index % LAZY == 0:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SIP)
+        elif index < self._wanted - self._slow:
             member = Member(sock)
             self._listeners.append(member)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
+            member = Member(sock)
+            self._lazy.append(member)
         sock.connect_ex(self._address)
         self._selector.register(sock, selectors.EVENT_READ, member)
         return member
@@ -233,9 +242,15 @@ class Load:
         for talker in self._talkers:
             talker.push()
 
-    def _read(self, member: Member, size: int = CHUNK) -> None:
-        if not member.read(size):
+    def _read(self, member: Member) -> None:
+        outside = not member.users
+        open_ = member.read()
+        if outside and member.users:
+            self._joined += 1
+        if not open_:
             self._selector.unregister(member.sock)
+            if not member.users:
+                raise NetworkError(f"a member was not let in: {member.failure or 'the server closed the connection'}")
 
     def _stalled(self) -> bool:
         """Whether nothing has come for long."""
@@ -271,23 +286,28 @@ class Load:
         """Have everybody count anew from behind the same line."""
         self._fences += 1
         fence = b"fence %b.%d\n" % (self._token, self._fences)
-        for member in self._members:
+        hearing = (*self._listeners, *self._lazy)
+        for member in hearing:
             member.tally.begin(fence)
         for tally in (self._probe.words, *(talker.words for talker in self._talkers)):
             tally.begin(b"")
         self._talkers[0].shout(fence)
         self._came = self._clock()
-        while any(member.tally.fence and not member.closed for member in self._listeners):
+        while any(member.tally.fence and not member.closed for member in hearing):
             self._turn(0.005)
             if self._stalled():
                 raise NetworkError("a line did not come to everybody: does the server speak the wire?")
 
-    def _complete(self) -> bool:
-        """Whether everybody has everything."""
+    def _finish(self, listeners: Sequence[Member]) -> None:
+        """Wait until the talkers and those who listen have everything, or nothing comes any more."""
+        while not self._stalled() and not self._complete(listeners):
+            self._turn(0.005)
+
+    def _complete(self, listeners: Sequence[Member]) -> bool:
         return (
             not self._probe.account.missing(self._said())
             and all(talker.words.count == self._probe.words.count for talker in self._talkers if not talker.closed)
-            and all(member.tally.count == self._probe.tally.count for member in self._listeners if not member.closed)
+            and all(member.tally.count == self._probe.tally.count for member in listeners if not member.closed)
         )
 
     def _said(self) -> list[int]:

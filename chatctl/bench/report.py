@@ -44,6 +44,11 @@ class Row:
     cut: int
     load_bound: bool
 
+    @property
+    def wrong(self) -> int:
+        """Lines that were lost, doubled or out of order."""
+        return self.lost + self.doubled + self.disordered
+
 
 def rows(runs: Sequence[Figures]) -> list[Row]:
     """A row for each mode and number of members, in order."""
@@ -148,7 +153,7 @@ def words(found: Sequence[Row], plan: Plan) -> str:
             + ", ".join(f"{row.mode} with {row.members:,}" for row in found if row.load_bound)
             + "."
         )
-    if wrong := sum(row.lost + row.doubled + row.disordered for row in found):
+    if wrong := sum(row.wrong for row in found):
         said.append(f"{wrong:,} lines were lost, doubled or out of order: that is an error of the server.")
     else:
         said.append("Nothing was lost, doubled or out of order.")

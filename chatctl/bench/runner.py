@@ -12,14 +12,12 @@ from types import FrameType
 from chatctl.bench.account import percentiles
 from chatctl.bench.host import Process, Server, leave, listening
 from chatctl.bench.load import Load
-from chatctl.descriptors import raise_limit
-from chatctl.errors import NetworkError, ResourceError
+from chatctl.client.connection import PATIENCE, unreachable
+from chatctl.descriptors import need
+from chatctl.errors import NetworkError
 
 WARM_UP = 0.2
 """Part of the seconds of a run that are talked before it, and not measured."""
-
-_PATIENCE = 10.0  # seconds for a server to answer
-_DESCRIPTORS = 64  # besides those of the members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ class Figures:
         members: how many.
         deliveries_per_s: lines that came to anybody.
         p50, p99, p999: milliseconds from sent to received.
-        cpu_us_per_delivery: of the server; None: not known.
+        cpu_us_per_delivery: of the server; None: not known, or less than the system's clock can tell.
         kib_per_member: of its memory; likewise.
         threads: of the server; likewise.
         join_s: seconds until all were members.
@@ -92,13 +90,12 @@ class Figures:
 def resolve(host: str, port: int) -> tuple[str, int]:
     """The address of a server that answers. Raises `NetworkError`."""
     try:
-        with socket.create_connection((host, port), _PATIENCE) as sock:
+        with socket.create_connection((host, port), PATIENCE) as sock:
             address: tuple[str, int] = sock.getpeername()[:2]
             leave(sock)
             return address
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise NetworkError(f"cannot connect to {host} port {port}: {reason}: is the server running?") from error
+        raise unreachable(host, port, error) from error
 
 
 def is_loopback(host: str) -> bool:
@@ -133,11 +130,7 @@ def measure(plan: Plan) -> Iterator[Figures]:
         NetworkError: not all members were let in.
         ResourceError: a server does not start.
     """
-    needed = max(plan.members) + _DESCRIPTORS
-    if (most := raise_limit(needed)) < needed:
-        raise ResourceError(
-            f"{max(plan.members)} members need {needed} descriptors, but {most} is the limit: ulimit -n"
-        )
+    need(max(plan.members), "members")
     for _ in range(plan.runs):
         for members in plan.members:
             for mode in plan.modes:
@@ -150,8 +143,7 @@ def measure(plan: Plan) -> Iterator[Figures]:
 
 
 def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process: Process) -> Figures:
-    talkers = min(plan.talkers, members - 1)
-    with Load(address, members, talkers, plan.size, plan.pattern, plan.rate) as load:
+    with Load(address, members, plan.talkers, plan.size, plan.pattern, plan.rate) as load:
         empty = process.usage()
         began = time.process_time()
         joined = load.join()
@@ -165,7 +157,7 @@ def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process:
         load_cpu = time.process_time() - began
         end = process.usage()
     p50, p99, p999 = (1000 * seconds for seconds in percentiles(seen.latencies, 0.5, 0.99, 0.999))
-    cpu = end.cpu - start.cpu if start and end else None
+    cpu = end.cpu - start.cpu if start and end else 0.0
     return Figures(
         mode=mode,
         members=members,
@@ -173,11 +165,11 @@ def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process:
         p50=p50,
         p99=p99,
         p999=p999,
-        cpu_us_per_delivery=None if cpu is None else cpu / max(seen.deliveries, 1) * 1e6,
+        cpu_us_per_delivery=cpu / seen.deliveries * 1e6 if cpu and seen.deliveries else None,
         kib_per_member=(before.memory - empty.memory) / 1024 / members if before and empty else None,
         threads=before.threads if before else None,
         join_s=joined.seconds,
-        server_share=None if cpu is None else cpu / seen.seconds,
+        server_share=cpu / seen.seconds if cpu else None,
         load_share=load_cpu / seen.seconds,
         lost=seen.lost + joined.lost,
         doubled=seen.doubled + joined.doubled,

@@ -61,7 +61,7 @@ class Run:
 
 
 class Crowd:
-    """They.
+    """Bots.
 
     Args:
         server: where the room is.

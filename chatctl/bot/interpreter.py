@@ -77,7 +77,7 @@ class Interpreter:
         pace: Pace,
         *,
         number: int = 1,
-        memory: Memory = Memory(256 * 1024 * 1024),  # noqa: B008
+        memory: Memory,
         clock: Callable[[], str] = lambda: "",
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -204,12 +204,12 @@ class Interpreter:
             self._listen(max(ahead, heard[index]))
             self.place = f"{self._name}:{step.line}: "
             if isinstance(step, Repeat):
-                later = max(ahead, heard[index + 1])
+                behind = max(ahead, heard[index + 1])
                 again = max(ahead, heard[index])
                 self._rounds.append(0)
                 for number in range(1, step.times + 1):
                     self._rounds[-1] = number
-                    yield from self._take(step.steps, again if number < step.times else later)
+                    yield from self._take(step.steps, again if number < step.times else behind)
                 self._rounds.pop()
             else:
                 yield from self._do(step)

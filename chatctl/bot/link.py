@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, cast
 
 from chatctl import wire
-from chatctl.client.connection import PATIENCE, SILENCE
-from chatctl.client.conversation import DEAD, unreachable
+from chatctl.client.connection import PATIENCE, SILENCE, unreachable
+from chatctl.client.conversation import DEAD
 from chatctl.client.secure import cut_off, layer_for, shake_hands
 from chatctl.errors import NetworkError
 from chatctl.keepalive import keep_alive

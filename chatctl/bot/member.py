@@ -113,9 +113,9 @@ class Member:
     async def _visit(self) -> None:
         """Connect, and be in the room until the end of the connection. Raises `NetworkError` if it was no good one."""
         self._last = None
-        sock = await self._server.connect()
         link = Link(self._server, Calls(self._begin, self._receive, self._block))
         try:
+            sock = await self._server.connect()
             await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
             error = await link.ended
         finally:

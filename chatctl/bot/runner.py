@@ -12,13 +12,11 @@ from chatctl.bot.crowd import Crowd, Run
 from chatctl.bot.link import Server
 from chatctl.bot.plan import plan, size
 from chatctl.bot.sources import lines, script
-from chatctl.descriptors import raise_limit
-from chatctl.errors import DeadlineError, ResourceError
+from chatctl.descriptors import need
+from chatctl.errors import DeadlineError
 
 if TYPE_CHECKING:
     import ssl
-
-_DESCRIPTORS = 64  # besides those of the bots
 
 
 class _Late(KeyboardInterrupt):
@@ -42,6 +40,7 @@ def run(host: str, port: int, tls: "ssl.SSLContext | None", password: bytes | No
         ExpectError: something that a script expects did not come.
         InputError: a file cannot be read.
         ScriptError: the script is not one.
+        ResourceError: so many bots cannot be.
         DeadlineError: the time is over.
     """
     crowd: Crowd | None = None
@@ -49,9 +48,7 @@ def run(host: str, port: int, tls: "ssl.SSLContext | None", password: bytes | No
         stack.enter_context(_interrupted(wanted.timeout))
         try:
             task = lines(wanted.file, wanted.messages, stack) if wanted.script is None else script(wanted.script)
-            needed = wanted.bots + _DESCRIPTORS
-            if (most := raise_limit(needed)) < needed:
-                raise ResourceError(f"{wanted.bots} bots need {needed} descriptors, but {most} is the limit: ulimit -n")
+            need(wanted.bots, "bots")
             crowd = Crowd(Server(host, port, tls), password, task, wanted)
             stack.callback(crowd.progress.erase)
             asyncio.run(crowd.run())

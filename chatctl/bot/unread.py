@@ -20,7 +20,7 @@ class Memory:
 
 
 class Unread:
-    """They; beyond its memory the oldest are forgotten.
+    """Lines in their order; beyond the memory for them the oldest are forgotten.
 
     Args:
         memory: for them.

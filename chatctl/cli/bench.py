@@ -137,5 +137,5 @@ def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot:
             failure = failure or OutputError("nobody reads the output")
     if failure:
         raise failure
-    if any(row.lost + row.doubled + row.disordered for row in found):
+    if any(row.wrong for row in found):
         sys.exit(1)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from chatctl import wire
-from chatctl.errors import PasswordError
+from chatctl.errors import NetworkError, PasswordError
 from chatctl.wire import Event, Kind, LineDecoder, Rejected
 
 MAX_LINE = 1024 * 1024
@@ -185,3 +185,10 @@ def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
     while True:
         yield min(2**attempt, _LONGEST / 1.5) * (1 + chance() / 2)
         attempt = min(attempt + 1, _DOUBLINGS)
+
+
+def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
+    """The error for a server to which there is no connection, in words."""
+    reason = getattr(error, "strerror", None) or str(error) or "timed out"
+    hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
+    return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from chatctl.client.connection import MAX_LINE, PATIENCE, SILENCE, WINDOW, Connection, Stage
+from chatctl.client.connection import MAX_LINE, PATIENCE, SILENCE, WINDOW, Connection, Stage, unreachable
 from chatctl.errors import InputError, NetworkError
 from chatctl.keepalive import keep_alive
 from chatctl.wire import Event, LineDecoder, Rejected, clean
@@ -49,13 +49,6 @@ def connect(host: str, port: int, tls: "ssl.SSLContext | None" = None) -> Link:
     from chatctl.client.secure import secure
 
     return secure(sock, tls, host, port, PATIENCE)
-
-
-def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
-    """The error for a server to which there is no connection, in words."""
-    reason = getattr(error, "strerror", None) or str(error) or "timed out"
-    hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
-    return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")
 
 
 def lines_of(descriptor: int) -> Iterator[list[bytes]]:

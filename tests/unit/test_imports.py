@@ -49,13 +49,16 @@ def test_pure_modules_do_no_io(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_run_downwards(module: str) -> None:
-    """Commands' folders import what they share, never one another, but for the bot using the client's connection."""
+    """Commands' folders import what they share, never one another, but for the client's connection."""
     folder = module.split("/")[0]
     ours = {name.removeprefix("chatctl.") for name in imported(module) if name.startswith("chatctl.")}
     if folder in FOLDERS:
         others = {name for name in ours if name.split(".")[0] in FOLDERS - {folder}}
-        lent = ("client.connection.", "client.conversation.", "client.secure.")
-        assert all(folder == "bot" and name.startswith(lent) for name in others)
+        lent = {
+            "bot": ("client.connection.", "client.conversation.", "client.secure."),
+            "bench": ("client.connection.",),
+        }
+        assert all(name.startswith(lent.get(folder, ())) for name in others)
         assert not any(name.startswith("cli.") for name in ours)
     elif folder != "cli" and module != "__main__.py":
         assert not {name.split(".")[0] for name in ours} & (FOLDERS | {"cli"})
@@ -122,6 +125,21 @@ def test_defaults_are_those_of_the_modules() -> None:
     defaults = server.command.make_context("server", ["127.0.0.1", "0"]).params
     for field in fields(Limits):
         assert defaults[field.name] == field.default, field.name
+
+
+def test_choices_of_the_bench() -> None:
+    """Its command line offers just what its modules know, which it does not import."""
+    from chatctl.bench.load import PATTERNS
+    from chatctl.bench.member import LEAST
+    from chatctl.cli import bench
+
+    types = {parameter.name: parameter.type for parameter in bench.command.params}
+    assert isinstance(types["pattern"], click.Choice)
+    assert tuple(sorted(types["pattern"].choices)) == tuple(sorted(PATTERNS))
+    assert isinstance(types["modes"], click.Choice)
+    assert set(types["modes"].choices) == set(MODES)
+    assert isinstance(types["size"], click.IntRange)
+    assert types["size"].min == LEAST
 
 
 def test_every_mode_can_be_chosen() -> None:

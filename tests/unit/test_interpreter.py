@@ -329,7 +329,7 @@ def test_kept_lines_are_bounded() -> None:
 def test_who_need_not_hear_skims() -> None:
     """Lines of others are not even looked at by a bot that nobody watches and that expects none of them."""
     for text, heard in (("stay", 1), ("expect own a\nstay", 1), ("stay\nexpect a", 101), ("on a send b\nstay", 101)):
-        bot = Interpreter(parse(text, "x"), 1, Pace())
+        bot = Interpreter(parse(text, "x"), 1, Pace(), memory=Memory(1000))
         bot.enter(Connection(), "me:1")
         bot.receive(f"{WELCOME}\n".encode(), 0.0, watched=False)
         bot.advance(0.0)
@@ -350,7 +350,7 @@ def test_a_feed(keep: bool) -> None:
     """Lines are said as they come, over and over if they are kept; the reader is asked for more when none are left."""
     asked: list[None] = []
     feed = Feed(keep=keep, ask=lambda: asked.append(None))
-    bot = Interpreter(feed, 2 if keep else 1, Pace())
+    bot = Interpreter(feed, 2 if keep else 1, Pace(), memory=Memory(0))
     bot.enter(Connection(), "me:1")
     assert bot.advance(0.0) == b""
     assert not asked
@@ -373,7 +373,7 @@ def test_a_feed(keep: bool) -> None:
 def test_a_feed_that_breaks() -> None:
     """What was read is said, once; then its error is raised."""
     feed = Feed(keep=True, ask=lambda: None)
-    bot = Interpreter(feed, 2, Pace())
+    bot = Interpreter(feed, 2, Pace(), memory=Memory(0))
     bot.enter(Connection(), "me:1")
     feed.put([b"a"])
     feed.end(InputError("broken"))
