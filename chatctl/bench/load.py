@@ -306,8 +306,8 @@ class Load:
     def _complete(self, listeners: Sequence[Member]) -> bool:
         return (
             not self._probe.account.missing(self._said())
-            and all(talker.words.count == self._probe.words.count for talker in self._talkers if not talker.closed)
-            and all(member.tally.count == self._probe.tally.count for member in listeners if not member.closed)
+            and all(talker.words.count >= self._probe.words.count for talker in self._talkers if not talker.closed)
+            and all(member.tally.count >= self._probe.tally.count for member in listeners if not member.closed)
         )
 
     def _said(self) -> list[int]:

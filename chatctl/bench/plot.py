@@ -47,7 +47,8 @@ def draw(path: str, plan: Plan, found: Sequence[Row]) -> None:
         axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if any(plan.modes):
+            axes.legend()
     figure.suptitle(f"chatctl bench, pattern {plan.pattern}, lines of {plan.size} bytes: {machine()}", fontsize=9)
     try:
         figure.savefig(path, format="svg", metadata={"Date": None})

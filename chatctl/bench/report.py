@@ -150,7 +150,7 @@ def words(found: Sequence[Row], plan: Plan) -> str:
     if plan.pattern not in ("steady", "storm") and any(row.load_bound for row in found):
         said.append(
             "Warning: where the load used more CPU than the server, it was the bottleneck, and the server can do more: "
-            + ", ".join(f"{row.mode} with {row.members:,}" for row in found if row.load_bound)
+            + ", ".join(f"{row.mode} with {row.members:,}".strip() for row in found if row.load_bound)
             + "."
         )
     if wrong := sum(row.wrong for row in found):
@@ -197,6 +197,18 @@ def machine() -> str:
     return f"{os.cpu_count()} x {name}, {platform.system()}, {python}"
 
 
+def as_json(plan: Plan, runs: Sequence[Figures]) -> str:
+    """All that is known."""
+    content = {
+        "version": __version__,
+        "machine": machine(),
+        "plan": asdict(plan),
+        "runs": [asdict(run) for run in runs],
+        "medians": [asdict(row) for row in rows(runs)],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
 def touch(path: str) -> None:
     """Make sure that a file can be written, before all the work. Raises `ResourceError`."""
     try:
@@ -205,20 +217,9 @@ def touch(path: str) -> None:
         raise ResourceError(f"cannot write {path}: {error.strerror}") from error
 
 
-def save(path: str, plan: Plan, runs: Sequence[Figures]) -> None:
-    """Write all that is known to a file, as JSON.
-
-    Raises:
-        ResourceError: it cannot be written.
-    """
-    content = {
-        "version": __version__,
-        "machine": machine(),
-        "plan": asdict(plan),
-        "runs": [asdict(run) for run in runs],
-        "medians": [asdict(row) for row in rows(runs)],
-    }
+def save(path: str, text: str) -> None:
+    """Write a file. Raises `ResourceError`."""
     try:
-        Path(path).write_text(json.dumps(content, indent=1) + "\n")
+        Path(path).write_text(text)
     except OSError as error:
         raise ResourceError(f"cannot write {path}: {error.strerror}") from error

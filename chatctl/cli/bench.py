@@ -81,7 +81,9 @@ def _sizes(text: str) -> tuple[int, ...]:
     show_default=True,
     help="Of each; the table has their medians.",
 )
-@click.option("--json", "json", metavar="FILE", help="Write all figures of all runs to FILE.")
+@click.option(
+    "--json", metavar="FILE", help="Write all figures of all runs to FILE; with -, to stdout instead of the table."
+)
 @click.option("--plot", metavar="FILE", help="Draw deliveries and latency to FILE (SVG); needs chatctl[plot].")
 @click.option("--yes", is_flag=True, help="Load a server that is not on this machine. Ask who runs it.")
 def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot: str | None, **options: Any) -> None:
@@ -111,7 +113,7 @@ def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot:
         address = runner.resolve(ip, port)
     options["modes"] = options["modes"] or (("",) if address else ("select", "threads"))
     plan = runner.Plan(**options, address=address)
-    for path in (json, plot):
+    for path in (None if json == "-" else json, plot):
         if path is not None:
             report.touch(path)
     if plot is not None:
@@ -127,12 +129,15 @@ def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot:
         failure = error
     found = report.rows(runs)
     if found:
-        if json is not None:
-            report.save(json, plan, runs)
+        text = f"{report.table(found)}\n{report.words(found, plan)}"
+        if json == "-":
+            text = report.as_json(plan, runs)
+        elif json is not None:
+            report.save(json, report.as_json(plan, runs))
         if plot is not None:
             draw(plot, plan, found)
         try:
-            output.show(f"{report.table(found)}\n{report.words(found, plan)}")
+            output.show(text)
         except BrokenPipeError:
             failure = failure or OutputError("nobody reads the output")
     if failure:

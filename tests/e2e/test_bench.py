@@ -15,10 +15,30 @@ import psutil
 import pytest
 
 from chatctl.bench.load import PATTERNS
+from chatctl.bench.report import rows
+from chatctl.bench.runner import Figures, Plan
 from tests.e2e.conftest import run
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 QUICK = ["--seconds", "0.3", "--runs", "1"]
+
+
+@pytest.fixture
+def mode() -> str:
+    """One is enough where the bench loads a server that runs: rooms of all modes are the same to those inside."""
+    return "select"
+
+
+@contextlib.contextmanager
+def begun(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A bench under way, which ends here at the latest."""
+    with subprocess.Popen(
+        [*COMMAND, "bench", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as bench:
+        try:
+            yield bench
+        finally:
+            bench.terminate()
 
 
 def figures(output: str) -> list[dict[str, str]]:
@@ -35,8 +55,7 @@ def test_every_pattern(pattern: str, tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     result = run("bench", *QUICK, "--members", "3,40", "--pattern", pattern, "--json", str(path))
     assert (result.returncode, result.stderr.strip()) == (0, "measuring")
-    rows = figures(result.stdout)
-    assert [(row["members"], row["mode"]) for row in rows] == [
+    assert [(row["members"], row["mode"]) for row in figures(result.stdout)] == [
         ("3", "select"),
         ("3", "threads"),
         ("40", "select"),
@@ -52,10 +71,26 @@ def test_every_pattern(pattern: str, tmp_path: Path) -> None:
     assert {child.pid for child in psutil.Process().children(recursive=True)} == before
 
 
-def test_a_server_that_runs(room: Room) -> None:
-    """It is loaded where it is, and its process is found."""
-    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "20")
-    assert result.returncode == 0
+def test_a_picture(tmp_path: Path) -> None:
+    """It is made of the figures alone: the same make the same file, with a line for each mode."""
+    picture = tmp_path / "a.svg"
+    result = run("bench", *QUICK, "--members", "3,5", "--json", "-", "--plot", str(picture))
+    assert result.returncode == 0, result.stderr
+    content = json.loads(result.stdout)
+    runs = [Figures(**one) for one in content["runs"]]
+    from chatctl.bench.plot import draw  # with all of matplotlib
+
+    draw(str(tmp_path / "b.svg"), Plan(**content["plan"]), rows(runs))
+    assert (tmp_path / "b.svg").read_bytes() == picture.read_bytes()
+    for word in (b"<svg", b"select", b"threads"):
+        assert word in picture.read_bytes()
+
+
+def test_a_server_that_runs(room: Room, tmp_path: Path) -> None:
+    """It is loaded where it is, and its process is found; the picture has no legend."""
+    options = ["--members", "20", "--plot", str(tmp_path / "a.svg")]
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, *options)
+    assert (result.returncode, result.stderr.strip()) == (0, "measuring")
     (row,) = figures(result.stdout)
     assert float(row["CPU µs"]) >= 0
     assert room.console_until(r"\(0 user online\)")
@@ -82,17 +117,11 @@ def test_bad_usage(arguments: list[str], message: str) -> None:
 def test_other_people_in_the_room(room: Room) -> None:
     """What they say is not taken for the load's."""
     peer = room.peer()
-    with subprocess.Popen(
-        [*COMMAND, "bench", "127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environment(),
-    ) as bench:
+    with begun("127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "1") as bench:
         peer.until(r"\] \w+\.0\.0 ")
         peer.say("0.5 x", "99.99 y", "3.1 z")
-        output, _ = bench.communicate(timeout=PATIENCE)
-        assert bench.returncode == 0, output
+        output, errors = bench.communicate(timeout=PATIENCE)
+        assert bench.returncode == 0, output + errors
 
 
 def test_a_line_that_is_too_long(mode: str) -> None:
@@ -118,13 +147,7 @@ def test_a_run_that_fails(mode: str, tmp_path: Path) -> None:
 
 def test_a_server_that_ends(room: Room) -> None:
     """In the middle of a run that is an error, and no verdict on its lines."""
-    with subprocess.Popen(
-        [*COMMAND, "bench", "127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "60"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as bench:
+    with begun("127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "60") as bench:
         room.console_until(r"\w+\.0\.5 ")
         room.signal(signal.SIGTERM)
         output, errors = bench.communicate(timeout=PATIENCE)
@@ -150,7 +173,7 @@ def test_no_server(listening: socket.socket) -> None:
 
 
 class Careless(threading.Thread):
-    """A chat server that speaks the wire, but makes a mistake with some lines for its last member."""
+    """A chat server that speaks the wire, but makes a mistake with some lines for its last member, after a warm-up."""
 
     def __init__(self, mistake: str) -> None:
         super().__init__(daemon=True)
@@ -160,6 +183,7 @@ class Careless(threading.Thread):
         self.stopping, self.stop = socket.socketpair()
         self.members: list[socket.socket] = []
         self.said = 0
+        self.fences = 0
 
     def run(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -190,9 +214,10 @@ class Careless(threading.Thread):
 
     def say(self, sender: socket.socket, line: bytes) -> None:
         self.said += 1
+        self.fences += line.startswith(b"fence")
         for member in list(self.members):
             times = 1
-            if member is self.members[-1] and self.said % 50 == 0 and not line.startswith(b"fence"):
+            if self.fences > 1 and member is self.members[-1] and self.said % 50 == 0 and b"fence" not in line:
                 times = {"loses": 0, "doubles": 2}[self.mistake]
             head = b"[You] " if member is sender else b"[127.0.0.1:50000] "
             with contextlib.suppress(OSError):
@@ -224,13 +249,7 @@ def test_a_server_that_makes_mistakes(careless: Careless, column: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_end(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it with what was measured so far, and no server is left."""
-    with subprocess.Popen(
-        [*COMMAND, "bench", "--members", "5", "--seconds", "0.2", "--runs", "1000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as bench:
+    with begun("--members", "5", "--seconds", "0.2", "--runs", "1000") as bench:
         process = psutil.Process(bench.pid)
         servers: set[int] = set()
         while len(servers) < 3:  # so two runs are over
