@@ -17,7 +17,7 @@ No I/O, no locks: whoever shares a log between threads brings the lock.
 import sys
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeVar
 
 CHUNK = 65536
@@ -215,28 +215,31 @@ class View:
 
 
 V = TypeVar("V", bound=View)
-T = TypeVar("T")
 
 
-def take_each(views: Iterable[V], own: Callable[[V], T]) -> Iterator[tuple[V, bytes | memoryview | T]]:
-    """Let each view take, when its turn comes: `View.take` for many, at a fraction of its price.
+def take_together(views: Iterable[V]) -> tuple[list[V], list[tuple[bytes, list[V]]]]:
+    """Let views take: `View.take` for many, at a fraction of its price, as nearly all are at one cursor.
 
-    Nearly all views of a room are at one cursor and have nothing of their own.
-
-    Args:
-        views: in any order.
-        own: what stands for the others, such as `View.take`.
+    Returns:
+        Those with something of their own, which they have not taken yet; and for the others, what they took and who.
     """
-    cursor = end = -1
-    shared: bytes | memoryview = b""
+    alone: list[V] = []
+    groups: dict[int, list[V]] = {}
+    group: list[V] = []
+    cursor = -1
     for view in views:
         if view._tail or view._overlays:
-            yield view, own(view)
-        elif view.cursor == cursor:
-            view.cursor = end
-            yield view, shared
-        else:
+            alone.append(view)
+            continue
+        if view.cursor != cursor:
             cursor = view.cursor
-            shared = view.take()
-            end = view.cursor
-            yield view, shared
+            group = groups.setdefault(cursor, [])
+        group.append(view)
+    together = []
+    for cursor, group in groups.items():
+        data = group[0].log.chunk(cursor)
+        end = cursor + len(data)
+        for view in group:
+            view.cursor = end
+        together.append((data, group))
+    return alone, together

@@ -13,7 +13,7 @@ import socket
 import time
 
 from chatctl.server.base import Server
-from chatctl.server.broadcast import CHUNK, take_each
+from chatctl.server.broadcast import CHUNK, take_together
 from chatctl.server.link import Link
 
 _NO_WAIT = socket.MSG_DONTWAIT
@@ -33,16 +33,19 @@ class SelectServer(Server):
         """Send what the turn brought."""
         room, stalled = self.room, self.stalled
         while not room.quiet:
-            moved = list(room.moved())
-            if stalled:
-                moved = [link for link in moved if link not in stalled]
-            for link, data in take_each(moved, Link.take):
-                try:
-                    sent = link.channel.send(data, _NO_WAIT)
-                except OSError as error:
-                    sent = self._fail(link, error)
-                if not sent == len(data) < CHUNK:  # else that was all, as for nearly every member in nearly every turn
-                    self._drain(link, data, sent)
+            moved = room.moved()
+            alone, together = take_together([link for link in moved if link not in stalled] if stalled else moved)
+            for link in alone:
+                self._drain(link)
+            for data, links in together:
+                size = len(data)
+                for link in links:
+                    try:
+                        sent = link.channel.send(data, _NO_WAIT)
+                    except OSError as error:
+                        sent = self._fail(link, error)
+                    if sent < size or size == CHUNK:  # else that was all, as for nearly every member in every turn
+                        self._drain(link, data, sent)
             for link in room.touched():
                 self._visit(link)
             with self.lock:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chatctl.server.base import Server
-from chatctl.server.broadcast import CHUNK, take_each
+from chatctl.server.broadcast import CHUNK, take_together
 from chatctl.server.link import Link
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
@@ -130,16 +130,18 @@ class ThreadsServer(Server):
                     return
                 if limit == 0:
                     break
-                batch = self._collect()
-            for link, data in batch:
-                sent = 0
-                if data is not None:
+                alone, together = self._collect()
+            for link in alone:
+                self._send(link)
+            for data, links in together:
+                size = len(data)
+                for link in links:
                     try:
                         sent = link.channel.send(data, _NO_WAIT)
                     except OSError as error:
                         sent = self._fail(link, error)
-                if data is None or link.finished or not sent == len(data) < CHUNK:
-                    self._send(link, data, sent)  # else that was all, as for nearly every member in nearly every round
+                    if sent < size or size == CHUNK or link.finished:  # else that was all, as nearly always
+                        self._send(link, data, sent)
             limit -= 1
         self._baton.release()
 
@@ -148,15 +150,14 @@ class ThreadsServer(Server):
         while self._baton.acquire() and not self._closed:
             self._rounds(math.inf)
 
-    def _collect(self) -> list[tuple[Link, bytes | memoryview | None]]:
-        """Begin a round: to whom something is to be sent, and what. The lock is held.
+    def _collect(self) -> tuple[list[Link], list[tuple[bytes, list[Link]]]]:
+        """Begin a round: who has something of its own, and what the others have taken. The lock is held.
 
-        None stands for what is a link's own: it takes that when its turn comes, so that there is one at a time.
+        Who is alone takes when its turn comes, so that there is one at a time of what no two share.
         """
         stalled = self.stalled
         moved = self.room.moved()
-        ready = [link for link in moved if link not in stalled] if stalled else moved
-        batch: list[tuple[Link, bytes | memoryview | None]] = list(take_each(ready, lambda link: None))
+        alone, together = take_together([link for link in moved if link not in stalled] if stalled else moved)
         for link in self.room.touched():
             if link.paused:
                 self.glance(link)
@@ -167,12 +168,12 @@ class ThreadsServer(Server):
                     link.sock.shutdown(socket.SHUT_RDWR)
                 self._let_go(link)
             elif link not in stalled and link not in moved:  # once in a batch: the first part may be all that goes
-                batch.append((link, None))
+                alone.append(link)
                 if link.finished:
                     self._ending.append(link)
         for outlet in self.outlets:
             outlet.wake()
-        return batch
+        return alone, together
 
     def _settle(self) -> None:
         """End a round: take the endings a step further. The lock is held and nobody sends from a batch."""
@@ -187,7 +188,7 @@ class ThreadsServer(Server):
             self.due = -math.inf  # once is enough
             self.wake()
 
-    def _send(self, link: Link, data: bytes | memoryview | None, sent: int) -> None:
+    def _send(self, link: Link, data: bytes | memoryview | None = None, sent: int = 0) -> None:
         """Go on after ``sent`` bytes of ``data`` went: send a link all that it is owed, or what it takes."""
         while True:
             with self.lock:

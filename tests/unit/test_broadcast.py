@@ -1,6 +1,6 @@
 """The log and its views."""
 
-from chatctl.server.broadcast import CHUNK, Log, View, take_each
+from chatctl.server.broadcast import CHUNK, Log, View, take_together
 
 
 def test_views_at_one_cursor_share_one_object() -> None:
@@ -9,22 +9,27 @@ def test_views_at_one_cursor_share_one_object() -> None:
     views = [View(log) for _ in range(3)]
     for number in range(100):
         log.append(b"line %d of some length that fills entries\n" % number * 10, 10)
-    taken = [data for _, data in take_each(views, View.take)]
-    assert taken[0] is taken[1] is taken[2]
+    alone, ((data, together),) = take_together(views)
+    assert (alone, together) == ([], views)
+    assert data == log.read(0, log.tip)
     assert not any(view.owed for view in views)
     assert log.lines == 1000
 
 
-def test_what_stands_for_who_has_something_of_its_own() -> None:
-    """A view with an overlay or a tail is left to the caller; all others take."""
+def test_who_has_something_of_its_own() -> None:
+    """A view with an overlay or a tail is left to the caller; all others take, each from its cursor."""
     log = Log()
     views = [View(log) for _ in range(4)]
     views[1].tell(b"hi\n")
     log.append(b"line\n")
     views[2].keep(views[2].take(), 2)
-    assert [data for _, data in take_each(views, lambda view: None)] == [b"line\n", None, None, b"line\n"]
+    views[3].take()
+    log.append(b"more\n")
+    alone, together = take_together(views)
+    assert alone == views[1:3]
+    assert together == [(b"line\nmore\n", [views[0]]), (b"more\n", [views[3]])]
     assert [view.owed for view in views] == [False, True, True, False]
-    assert [bytes(view.take()) for view in views[1:3]] == [b"hi\nline\n", b"ne\n"]
+    assert [bytes(view.take()) for view in views[1:3]] == [b"hi\nline\nmore\n", b"ne\n"]
 
 
 def test_takes_are_bounded() -> None:
