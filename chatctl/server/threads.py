@@ -20,7 +20,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from chatctl.server.base import Server
@@ -150,7 +150,7 @@ class ThreadsServer(Server):
         while self._baton.acquire() and not self._closed:
             self._rounds(math.inf)
 
-    def _collect(self) -> tuple[list[Link], list[tuple[bytes, list[Link]]]]:
+    def _collect(self) -> tuple[list[Link], Collection[tuple[bytes, list[Link]]]]:
         """Begin a round: who has something of its own, and what the others have taken. The lock is held.
 
         Who is alone takes when its turn comes, so that there is one at a time of what no two share.

@@ -27,7 +27,7 @@ def test_who_has_something_of_its_own() -> None:
     log.append(b"more\n")
     alone, together = take_together(views)
     assert alone == views[1:3]
-    assert together == [(b"line\nmore\n", [views[0]]), (b"more\n", [views[3]])]
+    assert list(together) == [(b"line\nmore\n", [views[0]]), (b"more\n", [views[3]])]
     assert [view.owed for view in views] == [False, True, True, False]
     assert [bytes(view.take()) for view in views[1:3]] == [b"hi\nline\nmore\n", b"ne\n"]
 
