@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 import psutil
 import trustme
 
-from chatctl import tls
+from chatctl.layers import tls
 
 COMMAND = [sys.executable, "-m", "chatctl"]
 

@@ -12,9 +12,9 @@ from types import FrameType
 from chatctl.bench.account import percentiles
 from chatctl.bench.host import Process, Server, leave, listening
 from chatctl.bench.load import Load
-from chatctl.client.connection import PATIENCE, unreachable
 from chatctl.descriptors import need
 from chatctl.errors import NetworkError
+from chatctl.peer.stay import PATIENCE, unreachable
 
 WARM_UP = 0.2
 """Part of the seconds of a run that are talked before it, and not measured."""

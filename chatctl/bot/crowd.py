@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from chatctl import output
 from chatctl.bot.feed import Feed
 from chatctl.bot.interpreter import Interpreter
-from chatctl.bot.link import Server
 from chatctl.bot.member import Member
 from chatctl.bot.plan import Size, size
 from chatctl.bot.progress import INTERVAL, Progress
@@ -20,6 +19,7 @@ from chatctl.bot.script import Script
 from chatctl.bot.speech import Pace
 from chatctl.bot.unread import Memory
 from chatctl.errors import ChatctlError, InputError, OutputError
+from chatctl.peer.looped import Server
 
 _KEPT = 256 * 1024 * 1024  # bytes of lines that all bots together keep for what their scripts still expect
 

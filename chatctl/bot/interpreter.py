@@ -21,8 +21,8 @@ from chatctl.bot.reader import Text
 from chatctl.bot.script import Every, Expect, Hearing, On, Quit, Repeat, Script, Send, Step, Users, Wait, hearings
 from chatctl.bot.speech import Pace, Speech, later
 from chatctl.bot.unread import Memory, Unread
-from chatctl.client.connection import Connection, Stage
 from chatctl.errors import ExpectError
+from chatctl.peer.stay import Connection, Stage
 from chatctl.wire import Event, Kind, clean
 
 _BATCH = 1000  # lines of a feed that wait to be said, at most

@@ -7,12 +7,11 @@ timer calls it at its deadline. So a thousand bots are a thousand sockets, and n
 import asyncio
 from collections.abc import Callable
 
-from chatctl import wire
 from chatctl.bot.interpreter import Interpreter
-from chatctl.bot.link import Calls, Link, Server
-from chatctl.client.connection import STEADY, Connection, Stage, delays
 from chatctl.errors import EchoError, NetworkError
-from chatctl.wire import Event, Kind
+from chatctl.peer.looped import Calls, Link, Server
+from chatctl.peer.stay import STEADY, Connection, Stage, delays
+from chatctl.wire import Event, Kind, words
 
 
 class Member:
@@ -97,7 +96,7 @@ class Member:
             try:
                 await self._visit()
             except NetworkError as error:
-                final = self._last and self._last.kind is Kind.ANSWER and self._last.text.startswith(wire.FINAL)
+                final = self._last and self._last.kind is Kind.ANSWER and self._last.text.startswith(words.FINAL)
                 if not self._reconnect or final:
                     speech = self.interpreter.speech
                     account = f": {speech.account()}" if speech.missing else ""

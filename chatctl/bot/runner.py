@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from chatctl import output
 from chatctl.bot.crowd import Crowd, Run
-from chatctl.bot.link import Server
 from chatctl.bot.plan import plan, size
 from chatctl.bot.sources import lines, script
 from chatctl.descriptors import need
 from chatctl.errors import DeadlineError
+from chatctl.peer.looped import Server
 
 if TYPE_CHECKING:
     import ssl

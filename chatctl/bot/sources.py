@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterable, Sequence
 
 from chatctl.bot.script import Script, parse
-from chatctl.client.connection import MAX_LINE
-from chatctl.client.conversation import clean_lines, lines_of
 from chatctl.errors import InputError, ScriptError
+from chatctl.peer.blocking import clean_lines, lines_of
+from chatctl.peer.stay import MAX_LINE
 from chatctl.wire import LineDecoder
 
 

@@ -4,8 +4,8 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-from chatctl.client.connection import PATIENCE, WINDOW, Connection, Stage
 from chatctl.errors import EchoError
+from chatctl.peer.stay import PATIENCE, WINDOW, Connection, Stage
 
 
 class Pace(NamedTuple):

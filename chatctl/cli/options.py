@@ -20,7 +20,7 @@ class Number(click.FloatRange):
 
 def network(text: str) -> object:
     """An address or a network in CIDR notation."""
-    from chatctl.server import door
+    from chatctl.room import door
 
     try:
         return door.network(text)
@@ -64,7 +64,7 @@ def way_in(command: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError("--tls-key needs --tls-cert FILE")
         context = None
         if speak_tls or tls_ca is not None or tls_cert is not None:  # "" is a variable that is not set, not plain text
-            from chatctl.tls import client_context
+            from chatctl.layers.tls import client_context
 
             context = client_context(tls_ca, tls_cert, tls_key)
         from chatctl import password

@@ -126,8 +126,8 @@ def command(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: b
         raise click.UsageError("--tls-key and --tls-client-ca need --tls-cert FILE")
     from dataclasses import fields
 
+    from chatctl.room.limits import Limits
     from chatctl.server import serve
-    from chatctl.server.limits import Limits
 
     limits = Limits(**{field.name: options.pop(field.name) for field in fields(Limits)})
     serve(ip, port, mode, limits, **options, verbosity=verbose - quiet)

@@ -11,10 +11,10 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
-from chatctl.client.connection import SILENCE
-from chatctl.client.conversation import CHUNK, Link, connect
-from chatctl.client.flusher import Backlog
 from chatctl.errors import ChatctlError, NetworkError
+from chatctl.peer.blocking import CHUNK, Link, connect
+from chatctl.peer.stay import SILENCE
+from chatctl.screen.flusher import Backlog
 
 if TYPE_CHECKING:
     import ssl

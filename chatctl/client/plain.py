@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from chatctl import output
-from chatctl.client.connection import Connection
-from chatctl.client.conversation import connect, converse, lines_of
 from chatctl.display import Display
 from chatctl.password import check
+from chatctl.peer.blocking import connect, converse, lines_of
+from chatctl.peer.stay import Connection
 
 if TYPE_CHECKING:
     import ssl

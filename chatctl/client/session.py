@@ -8,13 +8,13 @@ import math
 from collections.abc import Callable
 
 from chatctl import wire
-from chatctl.client.connection import STEADY, Connection, Stage, delays
-from chatctl.client.conversation import lines_in
 from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.members import Members
 from chatctl.errors import ChatctlError, InputError, NetworkError, PasswordError
 from chatctl.password import check
-from chatctl.wire import Event, Kind
+from chatctl.peer.blocking import lines_in
+from chatctl.peer.stay import STEADY, Connection, Stage, delays
+from chatctl.wire import Event, Kind, words
 
 _NAMED = 5  # lines that are repeated when they may not have been sent
 
@@ -133,7 +133,7 @@ class Session:
             return None
         if connection.stage is Stage.ASKED:
             raise PasswordError("the room needs a password, and did not wait any longer for it")
-        if self._last and self._last.kind is Kind.ANSWER and self._last.text.startswith(wire.FINAL):
+        if self._last and self._last.kind is Kind.ANSWER and self._last.text.startswith(words.FINAL):
             raise NetworkError(f"the server ended this: {self._last.text}")
         if not self._entered or not self._reconnect:
             raise NetworkError(trouble)

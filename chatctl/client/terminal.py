@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from chatctl import output
 from chatctl.client.dialer import Dialer, Down, Mark, Up
-from chatctl.client.flusher import Flusher
 from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
+from chatctl.screen.flusher import Flusher
 from chatctl.wire import Kind
 
 if TYPE_CHECKING:
-    from chatctl.client.editor import Editor
+    from chatctl.screen.editor import Editor
 
 _COMMANDS = ["/help", "/who", "/quit"]
 _FAREWELL = 0.3  # seconds that the next line has to come back when its sender leaves
@@ -83,8 +83,8 @@ class Terminal:
             signal.signal(number, lambda number, _: self._signalled(loop, number))
         for _ in range(2):  # that the connection begins, and the welcome
             self._step()
-        from chatctl.client.editor import Editor
-        from chatctl.client.history import open_history
+        from chatctl.screen.editor import Editor
+        from chatctl.screen.history import open_history
 
         self._editor = Editor(self, open_history(), color=self._color)
         self._start(self._flush())
@@ -135,7 +135,7 @@ class Terminal:
             self._session.give(text)
             return True
         if re.match(r"/help\s*$", text):
-            from chatctl.client.editor import KEYS
+            from chatctl.screen.editor import KEYS
 
             for line in ("the keys:", *KEYS, "the server's commands:"):
                 self._note(line)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from chatctl.errors import ListenError, ResourceError
 
 if TYPE_CHECKING:
-    from chatctl.server.limits import Limits
+    from chatctl.room.limits import Limits
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -55,9 +55,10 @@ def serve(
         ResourceError: a file cannot be used.
     """
     from chatctl import password
+    from chatctl.room.room import Room
     from chatctl.server import console, listener, operation, systemd
+    from chatctl.server.base import within_descriptors
     from chatctl.server.link import Link
-    from chatctl.server.room import Room
     from chatctl.wire import LineDecoder
 
     with contextlib.ExitStack() as stack:
@@ -69,7 +70,7 @@ def serve(
             handlers=[diagnostics],
         )
         logging.logThreads = False  # else logging keeps an entry for each reader thread for good
-        limits = limits.within_descriptors()
+        limits = within_descriptors(limits)
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
         secure = certificates()
         key = None if password_file is None else password.read(password_file)

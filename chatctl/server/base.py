@@ -18,25 +18,48 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chatctl import wire
+from chatctl.descriptors import raise_limit
+from chatctl.room.door import FULL, Door
+from chatctl.room.limits import Limits
+from chatctl.room.room import SPEAKS_TLS, Room
+from chatctl.room.stages import FELL_BEHIND, GRACE
 from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
-from chatctl.server.door import FULL, Door
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
-from chatctl.server.room import SPEAKS_TLS, Room
-from chatctl.server.roster import FELL_BEHIND, GRACE
 
 if TYPE_CHECKING:
     from chatctl.server.secure import Secure
+
+DEFAULT_USERS = 10_000
+"""Members at a time, where nobody says how many."""
+
+RESERVE = 64
+"""Descriptors left for what is no member: standard streams, listeners, the selector, the refused, those who left."""
 
 _PARTING = 16  # links beyond the limit of users: of members that have left and not closed their end yet
 
 _LONGEST = 3600.0  # seconds of a wait: epoll_wait(2) knows no more than 24 days
 
 log = logging.getLogger("chatctl.server")
+
+
+def within_descriptors(limits: Limits) -> Limits:
+    """The same limits with a number of users, for whom this process's limit of descriptors is raised.
+
+    A number that cannot be had is granted all the same, with a warning.
+    """
+    wanted = (limits.max_users or DEFAULT_USERS) + RESERVE
+    descriptors = raise_limit(wanted)
+    if limits.max_users is None:
+        return replace(limits, max_users=min(DEFAULT_USERS, max(descriptors - RESERVE, 1)))
+    if wanted > descriptors:
+        log.warning("%d users need more descriptors than the limit of %d: see ulimit -n", limits.max_users, descriptors)
+    return limits
 
 
 class Server(abc.ABC):

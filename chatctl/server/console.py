@@ -9,7 +9,7 @@ import logging
 import threading
 
 from chatctl import output, wire
-from chatctl.server.broadcast import Log, View
+from chatctl.room.log import Log, View
 
 log = logging.getLogger("chatctl.server")
 

@@ -6,8 +6,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from chatctl.keepalive import keep_alive
-from chatctl.server.broadcast import Log
-from chatctl.server.roster import Member
+from chatctl.room.log import Log
+from chatctl.room.stages import Member
 
 if TYPE_CHECKING:
     from chatctl.server.secure import Secure

@@ -18,7 +18,7 @@ from typing import Any
 
 from chatctl import wire
 from chatctl.errors import ListenError
-from chatctl.server.door import FULL
+from chatctl.room.door import FULL
 
 _BACKLOG = 4096  # connections the kernel may hold for us; Linux cuts it to net.core.somaxconn, 4,096 by default
 _BATCH = 256  # newcomers a turn, so that a storm of them does not stall those inside

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from chatctl import wire
 from chatctl.errors import ResourceError
-from chatctl.server import commands, door, systemd
+from chatctl.room import commands, door
+from chatctl.server import systemd
 from chatctl.server.base import Server
 from chatctl.server.keyboard import Keyboard, usable
 from chatctl.server.transcript import Transcript
+from chatctl.wire import words
 
 if TYPE_CHECKING:
     import socket
@@ -47,8 +49,8 @@ def certificates(cert: str | None, key: str | None, client_ca: str | None) -> "C
     """
     if cert is None:
         return lambda: None
+    from chatctl.layers.tls import server_context
     from chatctl.server.secure import Secure
-    from chatctl.tls import server_context
 
     return lambda: functools.partial(Secure, context=server_context(cert, key, client_ca))
 
@@ -120,7 +122,7 @@ class Operator:
     def _kick(self, name: str, reason: str) -> list[str]:
         room = self._server.room
         for member in [member for member in room.members if member.name == name]:
-            word = f"{wire.KICKED}: {reason}" if reason else wire.KICKED
+            word = f"{words.KICKED}: {reason}" if reason else words.KICKED
             room.dismiss(member, time.monotonic(), word, word)
             return [f"{name} {word}"]
         return [f"nobody is called {name!r}: /kick NAME [REASON], with a name from /who"]
@@ -134,7 +136,7 @@ class Operator:
         server.door.ban(network)
         banned = [member for member in (*room.members, *room.outside) if server.door.denies(member.host)]
         for member in banned:
-            room.dismiss(member, time.monotonic(), wire.DENIED, "banned")
+            room.dismiss(member, time.monotonic(), words.DENIED, "banned")
         return [f"{network} banned, {len(banned)} ended"]
 
     def _stop(self) -> None:

@@ -4,7 +4,7 @@ import errno
 import socket
 import ssl
 
-from chatctl.tls import Layer, explain
+from chatctl.layers.tls import Layer, explain
 
 _PIECE = 8192  # bytes encrypted at a time: what a link whose socket is full holds of ciphertext
 

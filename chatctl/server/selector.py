@@ -12,8 +12,8 @@ import selectors
 import socket
 import time
 
+from chatctl.room.log import CHUNK, take_together
 from chatctl.server.base import Server
-from chatctl.server.broadcast import CHUNK, take_together
 from chatctl.server.link import Link
 
 _NO_WAIT = socket.MSG_DONTWAIT

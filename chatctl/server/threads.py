@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from chatctl.room.log import CHUNK, take_together
 from chatctl.server.base import Server
-from chatctl.server.broadcast import CHUNK, take_together
 from chatctl.server.link import Link
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size

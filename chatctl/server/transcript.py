@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from chatctl import wire
 from chatctl.errors import ResourceError
-from chatctl.server.broadcast import Log
+from chatctl.room.log import Log
 from chatctl.server.console import Outlet
 
 log = logging.getLogger("chatctl.server")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chatctl import tls
+from chatctl.layers import tls
 from chatctl.server import MODES
 from tests.conformance.conftest import Start
 from tests.rooms import PATIENCE, Certificates, Peer, Room, chat, environment, gather

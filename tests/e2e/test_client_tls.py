@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from chatctl.tls import Layer, server_context
+from chatctl.layers.tls import Layer, server_context
 from tests.e2e.conftest import Program, run
 from tests.rooms import COMMAND, PATIENCE, environment
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatctl.server.deadlines import Deadlines
+from chatctl.room.deadlines import Deadlines
 
 KEYS = st.integers(0, 30)
 TIMES = st.integers(0, 100)

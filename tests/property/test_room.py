@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from chatctl.server.limits import Limits
-from chatctl.server.room import Room
-from chatctl.server.roster import LINGER, Member
+from chatctl.room.limits import Limits
+from chatctl.room.room import Room
+from chatctl.room.stages import LINGER, Member
 
 LINES = st.lists(st.sampled_from([b"hi", "한글".encode(), b"x" * 40, b"[You] me", b"//slash", b"y" * 3000]), max_size=5)
 

@@ -80,7 +80,7 @@ def test_clean_is_idempotent(text: str) -> None:
 def test_what_is_said_is_understood(name: str, text: str) -> None:
     """Whatever a member says, a reader of the wire takes it for that member's words."""
     text = wire.clean(text).replace("\n", "")
-    line = wire.said(name, [text.encode()]).decode().removesuffix("\n")
+    line = wire.text.said(name, [text.encode()]).decode().removesuffix("\n")
     assert wire.parse(line)[0:1] + wire.parse(line)[2:4] == (Kind.MESSAGE, name, text)
 
 

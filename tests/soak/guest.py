@@ -10,7 +10,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from chatctl.tls import Layer
+from chatctl.layers.tls import Layer
 from tests.soak.witness import Witness, show
 
 if TYPE_CHECKING:

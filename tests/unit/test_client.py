@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from chatctl.cli import cli
 from chatctl.client import is_colored, is_rich
-from chatctl.client.connection import MAX_LINE, delays
-from chatctl.client.conversation import lines_in
-from chatctl.client.graphemes import stand_in
-from chatctl.client.history import MOST, open_history, path
 from chatctl.client.members import Members
 from chatctl.errors import InputError
+from chatctl.peer.blocking import lines_in
+from chatctl.peer.stay import MAX_LINE, delays
+from chatctl.screen.graphemes import stand_in
+from chatctl.screen.history import MOST, open_history, path
 from chatctl.wire import parse
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chatctl.server.door import FULL, TOO_MANY, Door, network
-from chatctl.wire import DENIED
+from chatctl.room.door import FULL, TOO_MANY, Door, network
+from chatctl.wire.words import DENIED
 
 
 @pytest.mark.parametrize(

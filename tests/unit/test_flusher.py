@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from chatctl.client.flusher import LIMIT, PAUSE, Backlog, Flusher
+from chatctl.screen.flusher import LIMIT, PAUSE, Backlog, Flusher
 
 
 class Slow:

@@ -2,8 +2,10 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,56 +14,100 @@ import pytest
 
 import chatctl
 from chatctl.cli import server
+from chatctl.room.limits import Limits
 from chatctl.server import MODES
 from chatctl.server.base import Server
-from chatctl.server.limits import Limits
 from tests.rooms import environment
 
 ROOT = Path(chatctl.__file__).parent
-IO = {"socket", "selectors", "threading", "ssl", "time", "click"}
-PURE = [
-    "wire.py",
-    "telnet.py",
-    "client/connection.py",
-    *(f"server/{name}.py" for name in ("broadcast", "commands", "counters", "deadlines", "door", "room", "roster")),
-]
-FOLDERS = {"server", "client", "bot", "bench"}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+RULES = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+IO = set(RULES["flake8-tidy-imports"]["banned-api"])
+ABOVE = {  # whom the modules of a folder may import, besides their own folder and the modules beside it
+    "wire": "",
+    "layers": "wire",
+    "room": "wire",
+    "peer": "wire layers",
+    "screen": "wire",
+    "server": "wire layers room screen",
+    "client": "wire layers peer screen",
+    "bot": "wire layers peer",
+    "bench": "wire layers peer",
+}
+
+
+def pure() -> list[str]:
+    """The modules that the linter's table names."""
+    (pattern,) = RULES["per-file-ignores"]
+    globs = re.fullmatch(r"!chatctl/\{(.*)\}\.py", pattern)
+    assert globs
+    return [module for module in MODULES for glob in globs[1].split(",") if Path(module).match(f"{glob}.py")]
 
 
 def imported(module: str) -> set[str]:
-    """The full names of everything a module imports, wherever in it."""
+    """The full names of everything a module imports when it runs, wherever in it."""
     names = set()
-    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+    nodes: list[ast.AST] = [ast.parse((ROOT / module).read_text())]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        nodes += ast.iter_child_nodes(node)
     return names
 
 
-@pytest.mark.parametrize("module", PURE)
+def source(name: str) -> str | None:
+    """Which of our modules has a name that is imported; None: none of ours."""
+    parts = name.split(".")[1:] if name.startswith("chatctl.") else []
+    while parts:
+        for place in ("/".join(parts) + ".py", "/".join(parts) + "/__init__.py"):
+            if place in MODULES:
+                return place
+        parts.pop()
+    return None
+
+
+def reached(module: str) -> dict[str, str]:
+    """Everything that comes with a module, and by way of which of ours."""
+    found: dict[str, str] = {}
+    seen = [module]
+    for place in seen:
+        for name in imported(place):
+            found.setdefault(name.split(".")[0], place)
+            if (ours := source(name)) and ours not in seen:
+                seen.append(ours)
+    return found
+
+
+def test_the_pure_modules_are_named() -> None:
+    """The table means all of the wire and of the room, and what it names is there."""
+    assert {module for module in MODULES if module.startswith(("wire/", "room/"))} <= set(pure())
+    assert "peer/stay.py" in pure()
+
+
+@pytest.mark.parametrize("module", pure())
 def test_pure_modules_do_no_io(module: str) -> None:
-    """The wire, the log and the room know no sockets, no threads and no clock."""
-    assert not {name.split(".")[0] for name in imported(module)} & IO
+    """The wire, the room and a stay know no sockets, no threads and no clock, nor does anything that they import."""
+    allowed = {"ssl", "threading"} if module == "peer/stay.py" else set()  # the handshake's layer has a lock
+    assert {name: place for name, place in reached(module).items() if name in IO - allowed} == {}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_run_downwards(module: str) -> None:
-    """Commands' folders import what they share, never one another, but for the client's connection."""
+    """Folders import those below them, and nobody imports the command line."""
     folder = module.split("/")[0]
-    ours = {name.removeprefix("chatctl.") for name in imported(module) if name.startswith("chatctl.")}
-    if folder in FOLDERS:
-        others = {name for name in ours if name.split(".")[0] in FOLDERS - {folder}}
-        lent = {
-            "bot": ("client.connection.", "client.conversation.", "client.secure."),
-            "bench": ("client.connection.",),
-        }
-        assert all(name.startswith(lent.get(folder, ())) for name in others)
-        assert not any(name.startswith("cli.") for name in ours)
-    elif folder != "cli" and module != "__main__.py":
-        assert not {name.split(".")[0] for name in ours} & (FOLDERS | {"cli"})
+    ours = {place.split("/")[0] for name in imported(module) if (place := source(name))} - {"__init__.py"}
+    folders = {name for name in ours if not name.endswith(".py")}
+    if folder in ABOVE:
+        assert folders <= {folder, *ABOVE[folder].split()}
+    elif folder not in ("cli", "__main__.py"):
+        assert folders <= {"wire"}
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli/")])
@@ -74,7 +120,7 @@ def test_only_the_command_line_knows_click(module: str) -> None:
 def test_only_the_editor_knows_the_toolkit(module: str) -> None:
     """prompt_toolkit is behind the client's terminal, and nowhere else."""
     knows = "prompt_toolkit" in {name.split(".")[0] for name in imported(module)}
-    assert knows == (module in ("client/editor.py", "client/graphemes.py", "client/history.py"))
+    assert knows == (module in ("screen/editor.py", "screen/graphemes.py", "screen/history.py"))
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:

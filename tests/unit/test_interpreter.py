@@ -7,8 +7,8 @@ from chatctl.bot.interpreter import Interpreter
 from chatctl.bot.script import parse
 from chatctl.bot.speech import Pace
 from chatctl.bot.unread import Memory
-from chatctl.client.connection import PATIENCE, Connection
 from chatctl.errors import EchoError, ExpectError, InputError
+from chatctl.peer.stay import PATIENCE, Connection
 
 UNHURRIED = Pace()
 WELCOME = "> Connected to the chat server (1 user online)"

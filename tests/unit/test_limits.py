@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatctl.server.limits import Bucket
+from chatctl.room.limits import Bucket
 
 RATE = 10.0
 

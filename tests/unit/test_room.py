@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from chatctl import __version__
-from chatctl.server.limits import Limits
-from chatctl.server.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
-from chatctl.server.roster import GRACE, LINGER, Member
+from chatctl.room.limits import Limits
+from chatctl.room.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
+from chatctl.room.stages import GRACE, LINGER, Member
 
 
 class Guests:

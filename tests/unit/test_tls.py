@@ -11,7 +11,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from chatctl.errors import ResourceError
-from chatctl.tls import RECORD, Layer, NotTLS, client_context, explain, server_context
+from chatctl.layers.tls import RECORD, Layer, NotTLS, client_context, explain, server_context
 
 DAY = timedelta(days=1)
 HELLO = b"> Connected to the chat server (1 user online)\n"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from chatctl.errors import ResourceError
-from chatctl.server.broadcast import Log
+from chatctl.room.log import Log
 from chatctl.server.transcript import Transcript
 from tests.rooms import PATIENCE
 

@@ -96,11 +96,11 @@ def test_name(host: str, name: str) -> None:
     ("data", "line"),
     [
         (wire.started(9999), "Chat Server started on port 9999."),
-        (wire.connected(1), "> Connected to the chat server (1 user online)"),
-        (wire.entered("a:1", 2), "> New user a:1 entered (2 users online)"),
-        (wire.left("a:1", 0), "< The user a:1 left (0 user online)"),
-        (wire.said("a:1", [b"x", b"y"]), "[a:1] x\n[a:1] y"),
-        (wire.echo([b"x"]), "[You] x"),
+        (wire.text.connected(1), "> Connected to the chat server (1 user online)"),
+        (wire.text.entered("a:1", 2), "> New user a:1 entered (2 users online)"),
+        (wire.text.left("a:1", 0), "< The user a:1 left (0 user online)"),
+        (wire.text.said("a:1", [b"x", b"y"]), "[a:1] x\n[a:1] y"),
+        (wire.text.echo([b"x"]), "[You] x"),
         (wire.answer("x", "y"), "! x\n! y"),
     ],
 )

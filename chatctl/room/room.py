@@ -18,10 +18,10 @@ import hashlib
 import hmac
 
 from chatctl import wire
-from chatctl.server import commands
-from chatctl.server.limits import Bucket, Limits
-from chatctl.server.roster import LEFT, M, Roster
-from chatctl.wire import LineDecoder, Rejected
+from chatctl.room import commands
+from chatctl.room.limits import Bucket, Limits
+from chatctl.room.stages import LEFT, M, Roster
+from chatctl.wire import LineDecoder, Rejected, words
 
 GLANCE = 5.0
 """Seconds after which a member that is not read is visited, to see whether it is still there."""
@@ -80,7 +80,7 @@ class Room(Roster[M]):
             self._enter(member, now)
         else:
             self.wait_outside(member, now + PASSWORD)
-            self.answer(member, wire.NEEDS_PASSWORD)
+            self.answer(member, words.NEEDS_PASSWORD)
 
     def receive(self, member: M, data: bytes, now: float) -> None:
         """Take what a member's link read; empty means its half-close. Input after its end is thrown away."""
@@ -122,7 +122,7 @@ class Room(Roster[M]):
             elif member.heard + self.limits.idle_timeout > now:
                 self._watch_idle(member, member.heard)
             else:
-                self.dismiss(member, now, f"{wire.IDLE} for {self.limits.idle_timeout:g} s: bye", "idle")
+                self.dismiss(member, now, f"{words.IDLE} for {self.limits.idle_timeout:g} s: bye", "idle")
 
     def _enter(self, member: M, now: float) -> None:
         self.enter(member)
@@ -140,9 +140,9 @@ class Room(Roster[M]):
                 return items[at + 1 :]
             self.outside[member] += 1
             if self.outside[member] == TRIES:
-                self.dismiss(member, now, wire.WRONG_PASSWORD, wire.WRONG_PASSWORD)
+                self.dismiss(member, now, words.WRONG_PASSWORD, words.WRONG_PASSWORD)
                 break
-            self.answer(member, wire.WRONG_PASSWORD)
+            self.answer(member, words.WRONG_PASSWORD)
         return []
 
     def _slow_down(self, member: M, seconds: float, now: float) -> None:
@@ -197,8 +197,8 @@ class Room(Roster[M]):
     def _say(self, member: M, lines: list[bytes]) -> None:
         if lines:
             self.lines += len(lines)
-            begin = self.log.append(wire.said(member.name, lines), len(lines))
-            member.overlay(begin, self.log.tip, wire.echo(lines))
+            begin = self.log.append(wire.text.said(member.name, lines), len(lines))
+            member.overlay(begin, self.log.tip, wire.text.echo(lines))
 
     def _ignore(self, member: M) -> None:
         """Do not obey a member that leaves its answers unread: one chunk of input can ask for gigabytes."""

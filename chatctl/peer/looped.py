@@ -10,12 +10,12 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, cast
 
 from chatctl import wire
-from chatctl.client.connection import PATIENCE, SILENCE, unreachable
-from chatctl.client.conversation import DEAD
-from chatctl.client.secure import cut_off, layer_for, shake_hands
 from chatctl.errors import NetworkError
 from chatctl.keepalive import keep_alive
-from chatctl.tls import explain
+from chatctl.layers.tls import explain
+from chatctl.peer.blocking import DEAD
+from chatctl.peer.secure import cut_off, layer_for, shake_hands
+from chatctl.peer.stay import PATIENCE, SILENCE, unreachable
 
 _FRESH = 5.0  # seconds for which the addresses of a name are not looked up again
 

@@ -1,48 +1,12 @@
-"""Every byte of the protocol: UTF-8 text, one line a message, no handshake.
-
-What the server writes, and to whom:
-
-    > Connected to the chat server (3 users online)       the newcomer, first of all
-    > New user 127.0.0.1:32838 entered (3 users online)   everyone else, and the console
-    [127.0.0.1:32838] text                                everyone but the sender, and the console
-    [You] text                                            the sender
-    < The user 127.0.0.1:32838 left (2 users online)      everyone who stays, and the console
-    ! text                                                one member (an answer) or all (an announcement)
-
-What a client writes is chat, unless it begins with ``/``. It can never pass for a notice or for somebody else's words:
-everything a member can cause begins with one of these heads, and `clean` leaves nothing in it that a terminal obeys.
-
-The module has three parts: `LineDecoder` and `clean` (bytes from a peer → clean lines), the formatters (events →
-bytes for the log), and `parse` (a line of the server → an event, for clients). It does no I/O.
-"""
+"""Bytes from a peer → clean lines: what a member may send, made harmless before anybody sees it."""
 
 import enum
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
 
-from chatctl import telnet
+from chatctl.wire import telnet
 
 MAX_LINE = 4096
 """Bytes a client's line may have, its LF or CRLF not counted, unless the server is told otherwise."""
-
-NEEDS_PASSWORD = "this room needs a password: send it as your first line"
-"""How a room with a password greets a newcomer."""
-
-WRONG_PASSWORD = "wrong password"
-"""How it answers to another one."""
-
-KICKED = "kicked"
-"""How the last word to a member begins that the operator ended."""
-
-DENIED = "your address is not allowed here"
-"""How a newcomer is refused, or a member ended, whose address is denied."""
-
-IDLE = "nothing heard of you"
-"""How the last word to a member begins that was silent for too long."""
-
-FINAL = (KICKED, DENIED, IDLE)
-"""How the last word begins to who should not come back by itself."""
 
 _BOM = b"\xef\xbb\xbf"
 _TLS = b"\x16\x03"  # a handshake record, major version 3 (RFC 8446, section 5.1)
@@ -180,108 +144,3 @@ class LineDecoder:
         start, self._partial = self._partial, b""
         self._skipping = True
         return [self._too_long(start)]
-
-
-def name(host: str, port: int) -> str:
-    """How a member is called: its address, ``[::1]:5000`` for IPv6; an IPv4 address mapped into IPv6 is IPv4."""
-    if ":" not in host:
-        return f"{host}:{port}"
-    import ipaddress  # clients start without it
-
-    mapped = ipaddress.IPv6Address(host).ipv4_mapped
-    return f"{mapped}:{port}" if mapped else f"[{host}]:{port}"
-
-
-def host(name: str) -> str:
-    """The address in a member's name."""
-    return name.rpartition(":")[0].strip("[]")
-
-
-def started(port: int) -> bytes:
-    """The first line of the console."""
-    return f"Chat Server started on port {port}.\n".encode()
-
-
-def connected(users: int) -> bytes:
-    """The first line of a member."""
-    return f"> Connected to the chat server ({online(users)})\n".encode()
-
-
-def entered(name: str, users: int) -> bytes:
-    """What the others see when a member enters."""
-    return f"> New user {name} entered ({online(users)})\n".encode()
-
-
-def left(name: str, users: int) -> bytes:
-    """What those who stay see when a member goes."""
-    return f"< The user {name} left ({online(users)})\n".encode()
-
-
-def said(name: str, lines: Sequence[bytes]) -> bytes:
-    """Some lines of one member, as the others see them."""
-    head = b"[%b] " % name.encode()
-    return head + (b"\n" + head).join(lines) + b"\n"
-
-
-def echo(lines: Sequence[bytes]) -> bytes:
-    """The same lines as their sender sees them."""
-    return said("You", lines)
-
-
-def answer(*lines: str) -> bytes:
-    """What the server itself says, to one member or to all."""
-    return "".join(f"! {line}\n" for line in lines).encode()
-
-
-def online(users: int) -> str:
-    """A number of users in words: ``user`` for 0 and 1, ``users`` from 2 on."""
-    return f"{users} {'user' if users < 2 else 'users'} online"
-
-
-class Kind(enum.StrEnum):
-    """What a line of the server tells."""
-
-    CONNECTED = "connected"
-    ENTERED = "entered"
-    MESSAGE = "message"
-    OWN = "own"
-    LEFT = "left"
-    ANSWER = "answer"
-    OTHER = "other"
-
-
-class Event(NamedTuple):
-    """One line of the server: ``name`` entered, spoke or left, ``text`` was said, ``users`` are online now."""
-
-    kind: Kind
-    line: str
-    name: str | None = None
-    text: str = ""
-    users: int | None = None
-
-
-_COUNT = r"\((\d{1,9}) users? online\)"
-_CONNECTED = re.compile(rf"> Connected to the chat server {_COUNT}")
-_ENTERED = re.compile(rf"> New user (\S+) entered {_COUNT}")
-_LEFT = re.compile(rf"< The user (\S+) left {_COUNT}")
-_SAID = re.compile(r"\[(\S+?)\] (.*)", re.DOTALL)
-
-
-def parse(line: str) -> Event:
-    """Understand a line of the server, given without its newline.
-
-    A name is any run without spaces, a head ends at the first ``] ``. Pass on what is `Kind.OTHER`: more may come.
-    """
-    match line[:1]:
-        case "[" if said := _SAID.fullmatch(line):
-            name, text = said.groups()
-            return Event(Kind.OWN, line, text=text) if name == "You" else Event(Kind.MESSAGE, line, name, text)
-        case ">" if notice := _ENTERED.fullmatch(line):
-            return Event(Kind.ENTERED, line, notice[1], users=int(notice[2]))
-        case "<" if notice := _LEFT.fullmatch(line):
-            return Event(Kind.LEFT, line, notice[1], users=int(notice[2]))
-        case ">" if notice := _CONNECTED.fullmatch(line):
-            return Event(Kind.CONNECTED, line, users=int(notice[1]))
-        case "!" if line.startswith("! "):
-            return Event(Kind.ANSWER, line, text=line[2:])
-    return Event(Kind.OTHER, line, text=line)

@@ -14,15 +14,15 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from chatctl.client.connection import MAX_LINE, PATIENCE, SILENCE, WINDOW, Connection, Stage, unreachable
 from chatctl.errors import InputError, NetworkError
 from chatctl.keepalive import keep_alive
+from chatctl.peer.stay import MAX_LINE, PATIENCE, SILENCE, WINDOW, Connection, Stage, unreachable
 from chatctl.wire import Event, LineDecoder, Rejected, clean
 
 if TYPE_CHECKING:  # a client without TLS does not wait for it to load
     import ssl
 
-    from chatctl.client.secure import SecureSocket
+    from chatctl.peer.secure import SecureSocket
 
 Link: TypeAlias = "socket.socket | SecureSocket"
 
@@ -46,7 +46,7 @@ def connect(host: str, port: int, tls: "ssl.SSLContext | None" = None) -> Link:
     keep_alive(sock, DEAD)
     if tls is None:
         return sock
-    from chatctl.client.secure import secure
+    from chatctl.peer.secure import secure
 
     return secure(sock, tls, host, port, PATIENCE)
 

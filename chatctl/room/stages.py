@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable
 from typing import Generic, TypeVar
 
 from chatctl import wire
-from chatctl.server.broadcast import Log, View
-from chatctl.server.deadlines import Deadlines
-from chatctl.server.limits import Bucket
-from chatctl.wire import LineDecoder
+from chatctl.room.deadlines import Deadlines
+from chatctl.room.limits import Bucket
+from chatctl.room.log import Log, View
+from chatctl.wire import LineDecoder, words
 
 LINGER = 10.0
 """Seconds without progress that a finished member may take to read what it is owed and to close its end."""
@@ -109,9 +109,9 @@ class Roster(Generic[M]):
         self.deadlines.drop(member)
         self.members[member] = None
         users = len(self.members)
-        begin = self.log.append(wire.entered(member.name, users))
+        begin = self.log.append(wire.text.entered(member.name, users))
         member.hear(begin)
-        member.overlay(begin, self.log.tip, wire.connected(users))
+        member.overlay(begin, self.log.tip, wire.text.connected(users))
 
     def finish(self, member: M, now: float, reason: str) -> None:
         """End a member in good order: announce its leave and end its view here. Finishing twice does nothing."""
@@ -212,7 +212,7 @@ class Roster(Generic[M]):
     def _depart(self, member: M, reason: str, count: Counter[str]) -> None:
         """Take a member out of the room, or from outside it."""
         if self.outside.get(member):
-            reason, count = wire.WRONG_PASSWORD, self.cut
+            reason, count = words.WRONG_PASSWORD, self.cut
         elif member in self.outside and reason == LEFT:
             reason = "left without coming in"
         count[reason.partition(":")[0]] += 1
@@ -222,7 +222,7 @@ class Roster(Generic[M]):
         member.reason = reason
         if self.outside.pop(member, None) is None:
             del self.members[member]
-            self.log.append(wire.left(member.name, len(self.members)))
+            self.log.append(wire.text.left(member.name, len(self.members)))
 
     def _abandon(self, member: M, reason: str, count: Counter[str]) -> None:
         if member.gone:

@@ -14,8 +14,9 @@ from collections.abc import Generator
 from typing import Any, Self
 
 from chatctl.errors import NetworkError
-from chatctl.tls import Layer, NotTLS, explain
-from chatctl.wire import NEEDS_PASSWORD, Kind, LineDecoder, Rejected, parse
+from chatctl.layers.tls import Layer, NotTLS, explain
+from chatctl.wire import Kind, LineDecoder, Rejected, parse
+from chatctl.wire.words import NEEDS_PASSWORD
 
 _CHUNK = 65536  # bytes read at a time
 

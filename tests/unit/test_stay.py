@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatctl.client.connection import MAX_LINE, Connection, Stage
-from chatctl.client.conversation import converse, lines_of
-from chatctl.client.secure import secure
 from chatctl.errors import InputError, NetworkError, PasswordError
-from chatctl.wire import NEEDS_PASSWORD, WRONG_PASSWORD, Event, Kind, answer
+from chatctl.peer.blocking import converse, lines_of
+from chatctl.peer.secure import secure
+from chatctl.peer.stay import MAX_LINE, Connection, Stage
+from chatctl.wire import Event, Kind, answer
+from chatctl.wire.words import NEEDS_PASSWORD, WRONG_PASSWORD
 
 WELCOME = b"> Connected to the chat server (1 user online)\n"
 
@@ -189,7 +190,7 @@ def test_nothing_is_sent_before_the_first_line() -> None:
 
 def test_a_server_that_never_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a first line does not wait for ever."""
-    monkeypatch.setattr("chatctl.client.conversation.SILENCE", 0.01)
+    monkeypatch.setattr("chatctl.peer.blocking.SILENCE", 0.01)
     near, far = socket.socketpair()
     with far, pytest.raises(NetworkError, match="said nothing for 30 s: is it a chat server"):
         converse(near, Connection(), [[b"hi"]], lambda _: None)

@@ -1,6 +1,6 @@
 """The log and its views."""
 
-from chatctl.server.broadcast import CHUNK, Log, View, take_together
+from chatctl.room.log import CHUNK, Log, View, take_together
 
 
 def test_views_at_one_cursor_share_one_object() -> None:

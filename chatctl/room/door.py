@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 
-from chatctl.wire import DENIED
+from chatctl.wire.words import DENIED
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -29,7 +29,7 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.search import stop_search
 
-from chatctl.client import graphemes
+from chatctl.screen import graphemes
 
 PASTE = 5
 """Lines of a paste that are put into the line that is edited; a longer one is held back until Enter."""

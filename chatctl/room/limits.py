@@ -1,21 +1,12 @@
-"""What members may cost: lines, bytes, places, descriptors."""
+"""What members may cost: lines, bytes, places."""
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from chatctl import wire
-from chatctl.descriptors import raise_limit
-from chatctl.server.door import Network
-
-DEFAULT_USERS = 10_000
-
-RESERVE = 64
-"""Descriptors left for what is no member: standard streams, listeners, the selector, the refused, those who left."""
+from chatctl.room.door import Network
 
 _TOKEN = 256  # bytes of a line that one token pays for
-
-log = logging.getLogger("chatctl.server")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +35,6 @@ class Limits:
     idle_timeout: float = 0.0
     allow: Sequence[Network] = ()
     deny: Sequence[Network] = ()
-
-    def within_descriptors(self) -> "Limits":
-        """The same with a number of users, for whom this process's limit of descriptors is raised.
-
-        A number that cannot be had is granted all the same, with a warning.
-        """
-        wanted = (self.max_users or DEFAULT_USERS) + RESERVE
-        descriptors = raise_limit(wanted)
-        if self.max_users is None:
-            return replace(self, max_users=min(DEFAULT_USERS, max(descriptors - RESERVE, 1)))
-        if wanted > descriptors:
-            log.warning(
-                "%d users need more descriptors than the limit of %d: see ulimit -n", self.max_users, descriptors
-            )
-        return self
 
 
 class Bucket:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from chatctl import wire
 from chatctl.errors import NetworkError, PasswordError
-from chatctl.wire import Event, Kind, LineDecoder, Rejected
+from chatctl.wire import Event, Kind, LineDecoder, Rejected, words
 
 MAX_LINE = 1024 * 1024
 """Bytes a line may have that is sent, or that the server sends: far more than any server relays."""
@@ -144,9 +144,9 @@ class Connection:
 
     def _answered(self, text: str) -> None:
         """Understand what the server itself says to who is not inside."""
-        if self.stage is Stage.WAITING and text == wire.NEEDS_PASSWORD:
+        if self.stage is Stage.WAITING and text == words.NEEDS_PASSWORD:
             self.stage = Stage.ASKED
-        elif self.stage is Stage.ANSWERED and text == wire.WRONG_PASSWORD:
+        elif self.stage is Stage.ANSWERED and text == words.WRONG_PASSWORD:
             self.stage = Stage.REJECTED
         else:
             self.refusal = text

@@ -1,0 +1,1 @@
+"""What a connection's bytes pass between the wire and the socket."""

@@ -1,0 +1,1 @@
+"""A member's side of a connection, for the client, the bot and the bench."""

@@ -1,0 +1,37 @@
+"""Every byte of the protocol: UTF-8 text, one line a message, no handshake.
+
+What the server writes, and to whom:
+
+    > Connected to the chat server (3 users online)       the newcomer, first of all
+    > New user 127.0.0.1:32838 entered (3 users online)   everyone else, and the console
+    [127.0.0.1:32838] text                                everyone but the sender, and the console
+    [You] text                                            the sender
+    < The user 127.0.0.1:32838 left (2 users online)      everyone who stays, and the console
+    ! text                                                one member (an answer) or all (an announcement)
+
+What a client writes is chat, unless it begins with ``/``. It can never pass for a notice or for somebody else's words:
+everything a member can cause begins with one of these heads, and `clean` leaves nothing in it that a terminal obeys.
+
+The package: `lines` (bytes from a peer → clean lines), `events` (what can happen in a room), `text` (an event → a line,
+and back), `words` (what the server says to who cannot come in, or has to go), `telnet`. Nothing in it does I/O.
+"""
+
+from chatctl.wire.address import host, name
+from chatctl.wire.events import Event, Kind
+from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean
+from chatctl.wire.text import answer, online, parse, started
+
+__all__ = [
+    "MAX_LINE",
+    "Event",
+    "Kind",
+    "LineDecoder",
+    "Rejected",
+    "answer",
+    "clean",
+    "host",
+    "name",
+    "online",
+    "parse",
+    "started",
+]
