@@ -9,7 +9,9 @@ from chatctl import __version__, wire
 class Named(Protocol):
     """Whoever is in the room."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How it is called."""
 
 
 def answer(members: Iterable[Named], line: str, asker: Named) -> list[str]:

@@ -10,24 +10,25 @@ from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+P = TypeVar("P")
 
 _STALE = 64  # entries of the heap that may be stale before it is worth a look
 
 
-class Deadlines(Generic[K]):
-    """At most one deadline for each key, in seconds of any clock that only goes forward."""
+class Deadlines(Generic[K, P]):
+    """At most one deadline for each key, with its purpose, in seconds of any clock that only goes forward."""
 
     def __init__(self) -> None:
-        self._at: dict[K, float] = {}
+        self._at: dict[K, tuple[float, P]] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._order = itertools.count()
 
     def __contains__(self, key: object) -> bool:
         return key in self._at
 
-    def set(self, key: K, at: float) -> None:
-        """Let ``key`` be due at that time, and not when it was due before."""
-        self._at[key] = at
+    def set(self, key: K, at: float, purpose: P) -> None:
+        """Let ``key`` be due for something at that time, and not for what it was due before."""
+        self._at[key] = at, purpose
         heapq.heappush(self._heap, (at, next(self._order), key))
         self._tidy()
 
@@ -41,19 +42,18 @@ class Deadlines(Generic[K]):
         """When the next one is due."""
         while self._heap:
             at, _, key = self._heap[0]
-            if self._at.get(key) == at:
+            if (due := self._at.get(key)) and due[0] == at:
                 return at
             heapq.heappop(self._heap)
         return None
 
-    def due(self, now: float) -> Iterator[K]:
-        """Take out those whose time has come, the earliest first. They may be set anew meanwhile."""
+    def due(self, now: float) -> Iterator[tuple[K, P]]:
+        """Take out those whose time has come, and what for, the earliest first. They may be set anew meanwhile."""
         while (first := self.first) is not None and first <= now:
             key = heapq.heappop(self._heap)[2]
-            del self._at[key]
-            yield key
+            yield key, self._at.pop(key)[1]
 
     def _tidy(self) -> None:
         if len(self._heap) > 2 * len(self._at) + _STALE:
-            self._heap = [(at, next(self._order), key) for key, at in self._at.items()]
+            self._heap = [(at, next(self._order), key) for key, (at, _) in self._at.items()]
             heapq.heapify(self._heap)

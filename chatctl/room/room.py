@@ -3,24 +3,25 @@
 The room knows text and policy and no sockets. A backend has its connections inherit from `Member`, says what happened
 to them, and then sends to each what it is owed:
 
-    accepted                     `Room.join`, or `Room.knock` when there is a handshake before that
+    accepted                     `Room.arrive`, then `Room.join`, or `Room.knock` when there is a handshake before that
     bytes were read, or EOF      `Room.receive`
     a fault of the link          `Room.leave`
     the next deadline has come   `Room.tick`
 
 After any of these the backend visits the members that `Room.moved` and `Room.touched` name, and then calls `Room.trim`.
-It does not read a member that is ``paused``.
+It does not read a member that is ``paused`` for any reason.
 
 Time is in seconds of any clock that only goes forward, and always an argument.
 """
 
 import hashlib
 import hmac
+from typing import ClassVar
 
 from chatctl import wire
 from chatctl.room import commands
 from chatctl.room.limits import Bucket, Limits
-from chatctl.room.stages import LEFT, M, Roster
+from chatctl.room.stages import INSIDE, KNOCKING, LEFT, OUTSIDE, Due, Lobby, M, Pause
 from chatctl.wire import LineDecoder, Rejected, words
 
 GLANCE = 5.0
@@ -43,13 +44,15 @@ TRIES = 3
 
 SPEAKS_TLS = "this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
 
+_HEARD = (OUTSIDE, INSIDE)  # where what a member sends means something
+
 _REFUSALS = {
     Rejected.TLS: "this room speaks plain text, not TLS",
     Rejected.HTTP: "this is a chat server, not a web server",
 }
 
 
-class Room(Roster[M]):
+class Room(Lobby[M]):
     """A room of members. ``lines`` and ``received`` count the lines that were said and the bytes that came.
 
     Args:
@@ -64,33 +67,36 @@ class Room(Roster[M]):
         self.received = 0
         self._password = None if password is None else hashlib.sha256(password).digest()
 
+    def arrive(self, member: M) -> None:
+        """Take note of a newcomer: the first call for each. It is not in the room yet."""
+        member.decoder = LineDecoder(self.limits.max_line, guard=True)
+        super().arrive(member)
+
     def knock(self, member: M, now: float) -> None:
-        """Have a newcomer wait outside for its handshake; `join` comes after that."""
-        self.wait_outside(member, now + HANDSHAKE)
+        """Give a newcomer time for its handshake; `join` comes after that."""
+        self.deadlines.set(member, now + HANDSHAKE, Due.HANDSHAKE)
 
     def join(self, member: M, now: float) -> None:
         """Let a newcomer in, or have it wait for the password. One that was turned away meanwhile is not let in."""
-        if member.finished or member.gone:
+        if member.stage is not KNOCKING:
             return
-        limits = self.limits
-        member.decoder = LineDecoder(limits.max_line, guard=True)
-        if limits.rate:
-            member.bucket = Bucket(limits.rate, limits.burst, now)
+        if self.limits.rate:
+            member.bucket = Bucket(self.limits.rate, self.limits.burst, now)
         if self._password is None:
             self._enter(member, now)
         else:
-            self.wait_outside(member, now + PASSWORD)
+            self._move(member, OUTSIDE)
+            self.deadlines.set(member, now + PASSWORD, Due.PASSWORD)
             self.answer(member, words.NEEDS_PASSWORD)
 
     def receive(self, member: M, data: bytes, now: float) -> None:
         """Take what a member's link read; empty means its half-close. Input after its end is thrown away."""
-        decoder = member.decoder
-        if decoder is None:
+        if member.stage not in _HEARD:
             return
         self.received += len(data)
         member.heard = now
-        items = decoder.feed(data) if data else decoder.finish()
-        if member in self.outside:
+        items = member.decoder.feed(data) if data else member.decoder.finish()
+        if member.stage is OUTSIDE:
             items = self._unlock(member, items, now)
         if items:
             self._take_in(member, items, now)
@@ -100,29 +106,42 @@ class Room(Roster[M]):
             self._slow_down(member, member.bucket.spend(data, now), now)
 
     def tick(self, now: float) -> None:
-        """Act on the deadlines that have come.
+        """Act on the deadlines that have come."""
+        for member, due in self.deadlines.due(now):
+            self._OVERDUE[due](self, member, now)
 
-        That of a finished member is for closing its end, outside it is for the handshake or the password, and inside
-        for being read again or for having been idle too long.
-        """
-        for member in self.deadlines.due(now):
-            if member.finished:
-                self.leave(member, f"{member.reason}, without closing its end")
-            elif member.decoder is None:
-                self.dismiss(member, now, SPEAKS_TLS, f"no TLS handshake within {HANDSHAKE:.0f} s")
-            elif member in self.outside:
-                self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
-            elif member.bucket and member.paused:
-                self.touch(member)
-                member.paused = member.bucket.wait(now) > 0
-                if member.paused:
-                    self._pause(member, member.bucket.wait(now), now)
-                else:
-                    self._watch_idle(member, now)
-            elif member.heard + self.limits.idle_timeout > now:
-                self._watch_idle(member, member.heard)
-            else:
-                self.dismiss(member, now, f"{words.IDLE} for {self.limits.idle_timeout:g} s: bye", "idle")
+    def _no_handshake(self, member: M, now: float) -> None:
+        self.dismiss(member, now, SPEAKS_TLS, f"no TLS handshake within {HANDSHAKE:.0f} s")
+
+    def _no_password(self, member: M, now: float) -> None:
+        self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
+
+    def _look_again(self, member: M, now: float) -> None:
+        """Have a paused member visited, as it may have gone, and read on if it has waited long enough."""
+        self.touch(member)
+        seconds = member.bucket.wait(now) if member.bucket else 0.0
+        if seconds:
+            self._pause(member, seconds, now)
+        else:
+            member.paused -= {Pause.RATE}
+            self._watch_idle(member, now)
+
+    def _silent(self, member: M, now: float) -> None:
+        if member.heard + self.limits.idle_timeout > now:
+            self._watch_idle(member, member.heard)
+        else:
+            self.dismiss(member, now, f"{words.IDLE} for {self.limits.idle_timeout:g} s: bye", "idle")
+
+    def _does_not_close(self, member: M, now: float) -> None:
+        self.leave(member, f"{member.reason}, without closing its end")
+
+    _OVERDUE: ClassVar = {
+        Due.HANDSHAKE: _no_handshake,
+        Due.PASSWORD: _no_password,
+        Due.PAUSE: _look_again,
+        Due.IDLE: _silent,
+        Due.LINGER: _does_not_close,
+    }
 
     def _enter(self, member: M, now: float) -> None:
         self.enter(member)
@@ -138,8 +157,8 @@ class Room(Roster[M]):
             if hmac.compare_digest(digest, self._password or b""):
                 self._enter(member, now)
                 return items[at + 1 :]
-            self.outside[member] += 1
-            if self.outside[member] == TRIES:
+            member.tries += 1
+            if member.tries == TRIES:
                 self.dismiss(member, now, words.WRONG_PASSWORD, words.WRONG_PASSWORD)
                 break
             self.answer(member, words.WRONG_PASSWORD)
@@ -147,9 +166,9 @@ class Room(Roster[M]):
 
     def _slow_down(self, member: M, seconds: float, now: float) -> None:
         """Have a member that has sent too much not be read for so many seconds."""
-        if not seconds or member.decoder is None:
+        if not seconds or member.stage not in _HEARD:
             return
-        if member in self.outside:
+        if member.stage is OUTSIDE:
             self.dismiss(member, now, "too much: send the password first", "too much without the password")
             return
         if member.bucket and not member.bucket.warned:
@@ -157,17 +176,17 @@ class Room(Roster[M]):
             self.answer(
                 member, f"too fast: you are read at {self.limits.rate:g} lines a second from now on, nothing is lost"
             )
-        if member in self.members:
-            member.paused = True
+        if member.stage is INSIDE:
+            member.paused |= {Pause.RATE}
             self.touch(member)
             self._pause(member, seconds, now)
 
     def _pause(self, member: M, seconds: float, now: float) -> None:
-        self.deadlines.set(member, now + min(seconds, GLANCE))
+        self.deadlines.set(member, now + min(seconds, GLANCE), Due.PAUSE)
 
     def _watch_idle(self, member: M, since: float) -> None:
         if self.limits.idle_timeout:
-            self.deadlines.set(member, since + self.limits.idle_timeout)
+            self.deadlines.set(member, since + self.limits.idle_timeout, Due.IDLE)
 
     def _take_in(self, member: M, items: list[bytes | Rejected], now: float) -> None:
         """Say and answer what a chunk of input came to: its lines are posted together, in their order."""
@@ -190,7 +209,7 @@ class Room(Roster[M]):
                 self.answer(member, f"line too long, not sent: it may have {self.limits.max_line} bytes")
             else:
                 self.dismiss(member, now, _REFUSALS[item], f"sent {item.value}")
-            if member not in self.members:
+            if member.stage is not INSIDE:
                 return
         self._say(member, lines)
 
@@ -209,6 +228,6 @@ class Room(Roster[M]):
             self.expel(member, "too many commands")
 
     def _obey(self, member: M, line: str, now: float) -> None:
-        self.answer(member, *commands.answer(self.members, line, asker=member))
+        self.answer(member, *commands.answer(self.inside, line, asker=member))
         if line.split(maxsplit=1)[0] == "/quit":
             self.finish(member, now, LEFT)

@@ -1,9 +1,15 @@
-"""Who is in the room and who waits outside, and how each of them ends.
+"""Where each member is between its arrival and its end, and what may follow what.
 
-One story for every ending: `Roster.finish` announces the leave and ends the member's view there. The backend sends what
-is still owed, half-closes, reads on until EOF, and then says `Roster.leave`; when that takes too long, the room does.
+    KNOCKING ──┬─→ OUTSIDE ──→ INSIDE      who has arrived may have to shake hands, then to give the password
+               └─→ INSIDE
+    each of them ──→ FINISHED ──→ GONE     finished: announced, ended here, and still sent what it is owed
+    each of them ──→ GONE                  its link is of no use any more
+
+One story for every ending: `Lobby.finish` announces the leave and ends the member's view there. The backend sends what
+is still owed, half-closes, reads on until EOF, and then says `Lobby.leave`; when that takes too long, the room does.
 """
 
+import enum
 from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Generic, TypeVar
@@ -12,7 +18,7 @@ from chatctl import wire
 from chatctl.room.deadlines import Deadlines
 from chatctl.room.limits import Bucket
 from chatctl.room.log import Log, View
-from chatctl.wire import LineDecoder, words
+from chatctl.wire import Address, LineDecoder, words
 
 LINGER = 10.0
 """Seconds without progress that a finished member may take to read what it is owed and to close its end."""
@@ -24,43 +30,79 @@ LEFT = "left"
 FELL_BEHIND = "fell behind"
 
 
-class Member(View):
-    """One member: a view of the room's log, a name, and what its input has come to.
+class Stage(enum.Enum):
+    """Where a member is."""
 
-    ``reason`` says why it went, for the diagnostics. ``finished``: its view has ended and its leave was announced.
-    ``gone``: its link is to be closed now, whatever it is owed. ``paused``: it is not to be read for now. ``ignored``
-    counts the commands that were not obeyed. ``heard`` is when it sent something last, where that matters.
+    KNOCKING = "in its handshake: it can be told nothing yet"
+    OUTSIDE = "asked for the password: it sees what it is told, and nothing of the room"
+    INSIDE = "in the room"
+    FINISHED = "out of the room; it is sent what it is owed, until it has closed its end"
+    GONE = "its link is to be closed now, whatever it is owed"
+
+
+KNOCKING, OUTSIDE, INSIDE, FINISHED, GONE = Stage
+
+_FOLLOWING = {
+    KNOCKING: {OUTSIDE, INSIDE, FINISHED, GONE},
+    OUTSIDE: {INSIDE, FINISHED, GONE},
+    INSIDE: {FINISHED, GONE},
+    FINISHED: {GONE},
+    GONE: set(),
+}
+
+
+class Due(enum.Enum):
+    """What a deadline is for: what is over when it has come."""
+
+    HANDSHAKE = "the time for the handshake"
+    PASSWORD = "the time for the password"
+    PAUSE = "a member's pause, or the time until the next look at it"
+    IDLE = "the time for saying anything"
+    LINGER = "the time for reading what is owed and closing"
+
+
+class Pause(enum.Enum):
+    """Why a member is not to be read for now. It may be for several reasons at once."""
+
+    RATE = "it has sent too much"
+
+
+class Member(View):
+    """One member: a view of the room's log, where it comes from, and what its input has come to.
+
+    ``reason`` says why it went, for the diagnostics. ``paused``: why it is not to be read for now, if so. ``tries``
+    counts wrong passwords, ``ignored`` the commands that were not obeyed. ``heard`` is when it sent something last,
+    where that matters.
     """
 
-    __slots__ = ("bucket", "decoder", "finished", "gone", "heard", "ignored", "name", "paused", "reason")
+    __slots__ = ("address", "bucket", "decoder", "heard", "ignored", "paused", "reason", "stage", "tries")
 
-    def __init__(self, log: Log, name: str) -> None:
+    decoder: LineDecoder
+
+    def __init__(self, log: Log, address: Address) -> None:
         super().__init__(log)
-        self.name = name
-        self.decoder: LineDecoder | None = None
+        self.address = address
+        self.stage = KNOCKING
         self.bucket: Bucket | None = None
         self.reason = ""
-        self.finished = False
-        self.gone = False
-        self.paused = False
+        self.paused: frozenset[Pause] = frozenset()
+        self.tries = 0
         self.ignored = 0
         self.heard = 0.0
 
     @property
-    def host(self) -> str:
-        """The address without the port."""
-        return wire.host(self.name)
+    def name(self) -> str:
+        """How it is called in the room."""
+        return str(self.address)
 
 
 M = TypeVar("M", bound=Member)
 
 
-class Roster(Generic[M]):
-    """The members of a room, without what they say.
+class Lobby(Generic[M]):
+    """Who has come, and where everybody is; without what they say.
 
-    ``outside`` are those who have come but are not in the room yet, with the number of wrong passwords they have tried:
-    they hear nothing and nobody hears of them. ``left`` counts by their reasons the members that went or were lost,
-    ``cut`` those that the server ended.
+    ``left`` counts by their reasons the members that went or were lost, ``cut`` those that the server ended.
 
     Args:
         max_lag: bytes a member may be behind; the log keeps as many.
@@ -68,23 +110,35 @@ class Roster(Generic[M]):
 
     def __init__(self, max_lag: int) -> None:
         self.log = Log()
-        self.members: dict[M, None] = {}
-        self.outside: dict[M, int] = {}
         self.left: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
-        self.deadlines: Deadlines[M] = Deadlines()
+        self.deadlines: Deadlines[M, Due] = Deadlines()
+        self._at: dict[Stage, dict[M, None]] = {stage: {} for stage in Stage if stage is not GONE}
         self._max_lag = max_lag
         self._hosts: Counter[str] = Counter()
         self._closed = False
-        self._ending: dict[M, None] = {}  # finished members
         self._sent = 0  # to those who are gone
         self._touched: dict[M, None] = {}
         self._visited = 0  # the tip when the members were visited last
 
+    def at(self, *stages: Stage) -> list[M]:
+        """Who is at one of some stages, in the order in which they came there."""
+        return [member for stage in stages for member in self._at[stage]]
+
+    @property
+    def inside(self) -> Collection[M]:
+        """The members in the room."""
+        return self._at[INSIDE].keys()
+
+    @property
+    def waiting(self) -> int:
+        """How many have come and are not in the room yet."""
+        return len(self._at[KNOCKING]) + len(self._at[OUTSIDE])
+
     @property
     def users(self) -> int:
-        """Who is in the room or waits outside."""
-        return len(self.members) + len(self.outside)
+        """Who is in the room or waits to come in."""
+        return len(self.inside) + self.waiting
 
     def users_from(self, host: str) -> int:
         """How many come from one address, those included who have not closed their ends yet."""
@@ -93,38 +147,31 @@ class Roster(Generic[M]):
     @property
     def sent(self) -> int:
         """Bytes that went to all members, those who are gone included."""
-        return self._sent + sum(member.sent for member in (*self.members, *self.outside, *self._ending))
+        return self._sent + sum(member.sent for at in self._at.values() for member in at)
 
-    def wait_outside(self, member: M, deadline: float) -> None:
-        """Have a newcomer wait for what it takes to come in, deaf."""
-        self._count(member)
+    def arrive(self, member: M) -> None:
+        """Take note of a newcomer. It is deaf until it enters: it sees nothing of the room."""
         member.deafen()
-        self.outside[member] = 0
-        self.deadlines.set(member, deadline)
+        self._at[KNOCKING][member] = None
+        self._hosts[member.address.host] += 1
 
     def enter(self, member: M) -> None:
         """Announce a member to the others and welcome it."""
-        self._count(member)
-        self.outside.pop(member, None)
-        self.deadlines.drop(member)
-        self.members[member] = None
-        users = len(self.members)
+        self._move(member, INSIDE)
+        users = len(self.inside)
         begin = self.log.append(wire.text.entered(member.name, users))
         member.hear(begin)
         member.overlay(begin, self.log.tip, wire.text.connected(users))
 
     def finish(self, member: M, now: float, reason: str) -> None:
         """End a member in good order: announce its leave and end its view here. Finishing twice does nothing."""
-        if member in self.members:
-            member.end()
-        elif member not in self.outside:
-            return
-        self._depart(member, reason, self.left if reason == LEFT else self.cut)
-        self._linger_until(member, now + LINGER)
+        if member.stage not in (FINISHED, GONE):
+            self._depart(member, FINISHED, reason, self.left if reason == LEFT else self.cut)
+            self.deadlines.set(member, now + LINGER, Due.LINGER)
 
     def dismiss(self, member: M, now: float, word: str, reason: str) -> None:
         """Tell a member why it has to go, and finish it."""
-        if member in self.members or member in self.outside:
+        if member.stage not in (FINISHED, GONE):
             self.answer(member, word)
             self.finish(member, now, reason)
 
@@ -144,21 +191,19 @@ class Roster(Generic[M]):
         """End the room: tell all, end every view here, and let nobody be announced any more."""
         self.announce("server shutting down")
         self._closed = True
-        for member in self.outside:
+        for member in self.at(KNOCKING, OUTSIDE):
             member.tell(wire.answer("server shutting down"))
-        for member in [*self.members, *self.outside, *self._ending]:
-            if not member.finished:
-                member.end()
-                member.decoder = None
-                member.reason = "server shutting down"
-            self._linger_until(member, now + GRACE)
-        self.members.clear()
-        self.outside.clear()
+        for member in self.at(KNOCKING, OUTSIDE, INSIDE):
+            member.end()
+            member.reason = "server shutting down"
+            self._move(member, FINISHED)
+        for member in self.at(FINISHED):
+            self.deadlines.set(member, now + GRACE, Due.LINGER)
 
     def progress(self, member: M, now: float) -> None:
         """Note that a finished member took something: its time begins anew, but for the one of a shutdown."""
-        if member in self._ending and not self._closed:
-            self.deadlines.set(member, now + LINGER)
+        if member.stage is FINISHED and not self._closed:
+            self.deadlines.set(member, now + LINGER, Due.LINGER)
 
     def answer(self, member: M, *lines: str) -> None:
         """Tell a member alone something in the server's name."""
@@ -171,7 +216,7 @@ class Roster(Generic[M]):
         if self._visited == self.log.tip:
             return ()
         self._visited = self.log.tip
-        return self.members
+        return self.inside
 
     def touch(self, member: M) -> None:
         """Have a member visited."""
@@ -205,44 +250,43 @@ class Roster(Generic[M]):
         if member.lag > self._max_lag:
             self.expel(member, FELL_BEHIND)
 
-    def _count(self, member: M) -> None:
-        if member not in self.outside:
-            self._hosts[member.host] += 1
+    def _move(self, member: M, stage: Stage) -> None:
+        """Have a member be at another stage: the one place where that happens."""
+        if stage not in _FOLLOWING[member.stage]:
+            raise AssertionError(f"{member.stage} is not followed by {stage}")
+        del self._at[member.stage][member]
+        self.deadlines.drop(member)  # each stage has deadlines of its own
+        member.stage = stage
+        if stage is GONE:
+            self._hosts[member.address.host] -= 1
+            if not self._hosts[member.address.host]:
+                del self._hosts[member.address.host]
+        else:
+            self._at[stage][member] = None
+        if stage in (FINISHED, GONE):
+            member.paused = frozenset()
+            self.touch(member)
 
-    def _depart(self, member: M, reason: str, count: Counter[str]) -> None:
-        """Take a member out of the room, or from outside it."""
-        if self.outside.get(member):
+    def _depart(self, member: M, stage: Stage, reason: str, count: Counter[str]) -> None:
+        """Have a member end, who is counted, and announced if it was in the room."""
+        inside = member.stage is INSIDE
+        if member.tries and not inside:
             reason, count = words.WRONG_PASSWORD, self.cut
-        elif member in self.outside and reason == LEFT:
+        elif reason == LEFT and not inside:
             reason = "left without coming in"
         count[reason.partition(":")[0]] += 1
-        self.deadlines.drop(member)
-        member.decoder = None
-        member.paused = False
         member.reason = reason
-        if self.outside.pop(member, None) is None:
-            del self.members[member]
-            self.log.append(wire.text.left(member.name, len(self.members)))
+        self._move(member, stage)
+        if inside:
+            member.end()
+            self.log.append(wire.text.left(member.name, len(self.inside)))
 
     def _abandon(self, member: M, reason: str, count: Counter[str]) -> None:
-        if member.gone:
+        if member.stage is GONE:
             return
-        if member.finished:
-            del self._ending[member]
-            self.deadlines.drop(member)
+        if member.stage is FINISHED:
             member.reason = reason
-        elif member in self.members or member in self.outside:
-            self._depart(member, reason, count)
-        member.gone = True
-        self._hosts[member.host] -= 1
-        if not self._hosts[member.host]:
-            del self._hosts[member.host]
+            self._move(member, GONE)
+        else:
+            self._depart(member, GONE, reason, count)
         self._sent += member.sent
-        self.touch(member)
-
-    def _linger_until(self, member: M, deadline: float) -> None:
-        member.finished = True
-        member.paused = False
-        self._ending[member] = None
-        self.deadlines.set(member, deadline)
-        self.touch(member)

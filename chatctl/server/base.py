@@ -26,11 +26,12 @@ from chatctl.descriptors import raise_limit
 from chatctl.room.door import FULL, Door
 from chatctl.room.limits import Limits
 from chatctl.room.room import SPEAKS_TLS, Room
-from chatctl.room.stages import FELL_BEHIND, GRACE
+from chatctl.room.stages import FELL_BEHIND, GRACE, KNOCKING
 from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
+from chatctl.wire import Address
 
 if TYPE_CHECKING:
     from chatctl.server.secure import Secure
@@ -153,8 +154,8 @@ class Server(abc.ABC):
         with self.lock:
             return Counters(
                 since=self._since,
-                users=len(self.room.members),
-                outside=len(self.room.outside),
+                users=len(self.room.inside),
+                outside=self.room.waiting,
                 lines=self.room.lines,
                 bytes_in=self.room.received,
                 bytes_out=self.room.sent,
@@ -184,7 +185,7 @@ class Server(abc.ABC):
         """Hand the room what was read of a link; empty at its end, None when TLS had it all. The lock is held."""
         now = time.monotonic()
         if link.secure:
-            if link.secure.established and link.decoder is None:
+            if link.secure.established and link.stage is KNOCKING:
                 self.room.join(link, now)
             if link.secure.pending:
                 self.room.touch(link)
@@ -193,7 +194,7 @@ class Server(abc.ABC):
             if not data or (link.secure and link.secure.ended):
                 link.eof = True
                 self.room.receive(link, b"", now)
-        if link.secure and link.secure.failure and not link.finished:
+        if link.secure and link.secure.failure:
             self._fail_tls(link, link.secure)
 
     def lose(self, link: Link, error: OSError) -> None:
@@ -232,23 +233,25 @@ class Server(abc.ABC):
         link.close()
         if self._stopping and not self.links:
             self.wake()
-        log.log(logging.WARNING if link.reason == FELL_BEHIND else logging.INFO, "%s went: %s", link.name, link.reason)
+        log.log(
+            logging.WARNING if link.reason == FELL_BEHIND else logging.INFO, "%s went: %s", link.address, link.reason
+        )
 
-    def _welcome(self, newcomers: list[tuple[socket.socket, str]]) -> None:
+    def _welcome(self, newcomers: list[tuple[socket.socket, Address]]) -> None:
         with self.lock:
-            for sock, name in newcomers:
-                why = self._let_in(sock, name)
+            for sock, address in newcomers:
+                why = self._let_in(sock, address)
                 if why:
-                    self.listener.refuse(sock, name, why, time.monotonic())
+                    self.listener.refuse(sock, address, why, time.monotonic())
 
-    def _let_in(self, sock: socket.socket, name: str) -> str | None:
+    def _let_in(self, sock: socket.socket, address: Address) -> str | None:
         """Make a newcomer a link, or return why not."""
-        host = wire.host(name)
+        host = address.host
         if why := self.door.refusal(host, self.room.users, self.room.users_from(host)):
             return why
         if len(self.links) >= self.door.max_users + _PARTING:
             return FULL
-        link = Link(self.room.log, name, sock, self.secure(sock) if self.secure else None)
+        link = Link(self.room.log, address, sock, self.secure(sock) if self.secure else None)
         try:
             self.start(link)
         except (RuntimeError, OSError) as error:
@@ -256,6 +259,7 @@ class Server(abc.ABC):
             return FULL
         link.watch_over()
         self.links.add(link)
+        self.room.arrive(link)
         if link.secure:
             self.room.knock(link, time.monotonic())
         else:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from chatctl.keepalive import keep_alive
 from chatctl.room.log import Log
-from chatctl.room.stages import Member
+from chatctl.room.stages import FINISHED, Member
+from chatctl.wire import Address
 
 if TYPE_CHECKING:
     from chatctl.server.secure import Secure
@@ -32,8 +33,8 @@ class Link(Member):
 
     __slots__ = ("channel", "eof", "secure", "shut", "sock", "watched")
 
-    def __init__(self, log: Log, name: str, sock: socket.socket, secure: "Secure | None") -> None:
-        super().__init__(log, name)
+    def __init__(self, log: Log, address: Address, sock: socket.socket, secure: "Secure | None") -> None:
+        super().__init__(log, address)
         self.sock = sock
         self.secure = secure
         self.channel: socket.socket | Secure = secure or sock
@@ -45,7 +46,7 @@ class Link(Member):
         """Whether TLS itself has something to send, when all else is sent: of a finished link, that this is the end."""
         if self.secure is None:
             return False
-        if self.finished:
+        if self.stage is FINISHED:
             self.secure.close()
         return self.secure.pending
 

@@ -19,6 +19,7 @@ from typing import Any
 from chatctl import wire
 from chatctl.errors import ListenError
 from chatctl.room.door import FULL
+from chatctl.wire import Address
 
 _BACKLOG = 4096  # connections the kernel may hold for us; Linux cuts it to net.core.somaxconn, 4,096 by default
 _BATCH = 256  # newcomers a turn, so that a storm of them does not stall those inside
@@ -71,7 +72,7 @@ def _listen_on_all(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) 
                 listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
                 _listen(listening, (host, port, *rest))
             except OSError as error:
-                error.filename = wire.name(host, port)
+                error.filename = str(Address.of((host, port)))
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
                 missing = error
@@ -101,7 +102,7 @@ class Listener:
     Args:
         sockets: from `bind`; they are closed by `stop`.
         selector: calls ``key.data(mask)``.
-        welcome: called with the newcomers' sockets (blocking, without a timeout) and names.
+        welcome: called with the newcomers' sockets (blocking, without a timeout) and addresses.
 
     ``refused`` counts by the reason those who were turned away.
     """
@@ -110,7 +111,7 @@ class Listener:
         self,
         sockets: list[socket.socket],
         selector: selectors.BaseSelector,
-        welcome: Callable[[list[tuple[socket.socket, str]]], None],
+        welcome: Callable[[list[tuple[socket.socket, Address]]], None],
     ) -> None:
         for listening in sockets:
             listening.setblocking(False)
@@ -142,9 +143,9 @@ class Listener:
             self._take_spare()
             self._listen()
 
-    def refuse(self, newcomer: socket.socket, name: str, why: str, now: float) -> None:
+    def refuse(self, newcomer: socket.socket, address: Address, why: str, now: float) -> None:
         """Tell a newcomer why it cannot come in, and end its connection."""
-        self._note(name, why)
+        self._note(address, why)
         _tell(newcomer, why)
         with contextlib.suppress(OSError):
             if len(self._parting) < _REFUSED:
@@ -196,7 +197,7 @@ class Listener:
                 self._pause(error)
                 break
             newcomer.setblocking(True)  # BSD hands the listener's O_NONBLOCK down
-            newcomers.append((newcomer, _name(address)))
+            newcomers.append((newcomer, Address.of(address)))
         if newcomers:
             self._welcome(newcomers)
 
@@ -209,15 +210,15 @@ class Listener:
         with contextlib.suppress(OSError):
             newcomer, address = listening.accept()
             with newcomer:
-                self._note(_name(address), "out of descriptors")
+                self._note(Address.of(address), "out of descriptors")
                 _tell(newcomer, FULL)
                 newcomer.recv(65536, socket.MSG_DONTWAIT)
         self._take_spare()
         return True
 
-    def _note(self, name: str, why: str) -> None:
+    def _note(self, address: Address, why: str) -> None:
         self.refused[why] += 1
-        log.info("%s refused: %s", name, why)
+        log.info("%s refused: %s", address, why)
 
     def _take_spare(self) -> None:
         if self._spare is None:
@@ -247,10 +248,6 @@ class Listener:
         del self._parting[refused]
         self._selector.unregister(refused)
         refused.close()
-
-
-def _name(address: Any) -> str:
-    return wire.name(*address[:2]) if address else "somebody who has gone"  # BSD knows no address of those
 
 
 def _tell(newcomer: socket.socket, why: str) -> None:

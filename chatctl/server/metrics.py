@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from chatctl import wire
 from chatctl.errors import ListenError, ResourceError
 from chatctl.server.counters import Counters
+from chatctl.wire import Address
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -105,7 +105,7 @@ def _patiently(accept: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _note(request: object, client_address: Any) -> None:
-    log.info("metrics: %s: %s", wire.name(*client_address[:2]), sys.exception())
+    log.info("metrics: %s: %s", Address.of(client_address), sys.exception())
 
 
 def _collector(read: Callable[[], Counters]) -> "Collector":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from chatctl import wire
 from chatctl.errors import ResourceError
 from chatctl.room import commands, door
+from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE
 from chatctl.server import systemd
 from chatctl.server.base import Server
 from chatctl.server.keyboard import Keyboard, usable
@@ -111,7 +112,7 @@ class Operator:
         if command == "/help":
             return _HELP
         if command == "/who":
-            return commands.who(self._server.room.members)
+            return commands.who(self._server.room.inside)
         if command == "/kick":
             name, _, reason = argument.partition(" ")
             return self._kick(name, reason.strip())
@@ -121,7 +122,7 @@ class Operator:
 
     def _kick(self, name: str, reason: str) -> list[str]:
         room = self._server.room
-        for member in [member for member in room.members if member.name == name]:
+        for member in [member for member in room.inside if member.name == name]:
             word = f"{words.KICKED}: {reason}" if reason else words.KICKED
             room.dismiss(member, time.monotonic(), word, word)
             return [f"{name} {word}"]
@@ -134,7 +135,7 @@ class Operator:
             return [f"{error}: /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
         server, room = self._server, self._server.room
         server.door.ban(network)
-        banned = [member for member in (*room.members, *room.outside) if server.door.denies(member.host)]
+        banned = [link for link in room.at(KNOCKING, OUTSIDE, INSIDE) if server.door.denies(link.address.host)]
         for member in banned:
             room.dismiss(member, time.monotonic(), words.DENIED, "banned")
         return [f"{network} banned, {len(banned)} ended"]

@@ -13,6 +13,7 @@ import socket
 import time
 
 from chatctl.room.log import CHUNK, take_together
+from chatctl.room.stages import FINISHED, GONE
 from chatctl.server.base import Server
 from chatctl.server.link import Link
 
@@ -56,9 +57,9 @@ class SelectServer(Server):
 
     def _ready(self, link: Link, mask: int) -> None:
         """Act on what the selector says of a link."""
-        if mask & _WRITE and not link.gone:
+        if mask & _WRITE and link.stage is not GONE:
             self._visit(link)
-        if mask & _READ and not link.gone:
+        if mask & _READ and link.stage is not GONE:
             self._receive(link)
 
     def _receive(self, link: Link) -> None:
@@ -85,12 +86,12 @@ class SelectServer(Server):
         if link.paused:
             with self.lock:
                 self.glance(link)
-        if not link.gone:
+        if link.stage is not GONE:
             self._drain(link)
-        if link.finished and link not in self.stalled and not link.gone:
+        if link.stage is FINISHED and link not in self.stalled:
             with self.lock:
                 self.half_close(link)
-        if link.gone and link in self.links:
+        if link.stage is GONE and link in self.links:
             self._watch(link)
             with self.lock:
                 self.close(link)
@@ -107,7 +108,7 @@ class SelectServer(Server):
                 sent = link.channel.send(data, _NO_WAIT)
             except OSError as error:
                 sent = self._fail(link, error)
-        if not link.gone:
+        if link.stage is not GONE:
             link.keep(data, max(sent, 0))
             self.stalled.add(link)
             self._watch(link)
@@ -126,7 +127,7 @@ class SelectServer(Server):
         events = 0 if link.eof or link.paused else _READ
         if link in self.stalled:
             events |= _WRITE
-        if link.gone:
+        if link.stage is GONE:
             events = 0
         if events == link.watched:
             return

@@ -24,6 +24,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from chatctl.room.log import CHUNK, take_together
+from chatctl.room.stages import FINISHED, GONE
 from chatctl.server.base import Server
 from chatctl.server.link import Link
 
@@ -74,7 +75,7 @@ class ThreadsServer(Server):
     def _read(self, link: Link) -> None:
         """Read a link until its end: the life of its reader thread."""
         size = _RECEIVE_TLS if link.secure else _RECEIVE
-        while not (link.eof or link.gone):
+        while not (link.eof or link.stage is GONE):
             data: bytes | None = None
             failure: OSError | None = None
             try:
@@ -86,7 +87,7 @@ class ThreadsServer(Server):
             with self.lock:
                 while self._flushing and self.room.backlog > _BACKLOG:
                     self._caught_up.wait()
-                if data == b"" and not link.secure and not link.finished and link.was_reset:
+                if data == b"" and not link.secure and link.stage not in (FINISHED, GONE) and link.was_reset:
                     failure = ConnectionResetError()
                 if failure:
                     self.lose(link, failure)
@@ -140,7 +141,7 @@ class ThreadsServer(Server):
                         sent = link.channel.send(data, _NO_WAIT)
                     except OSError as error:
                         sent = self._fail(link, error)
-                    if sent < size or size == CHUNK or link.finished:  # else that was all, as nearly always
+                    if sent < size or size == CHUNK or link.stage is FINISHED:  # else that was all, as nearly always
                         self._send(link, data, sent)
             limit -= 1
         self._baton.release()
@@ -163,13 +164,13 @@ class ThreadsServer(Server):
                 self.glance(link)
             elif link in self._gates:
                 self._gates.pop(link).release()
-            if link.gone:
+            if link.stage is GONE:
                 with contextlib.suppress(OSError):
                     link.sock.shutdown(socket.SHUT_RDWR)
                 self._let_go(link)
             elif link not in stalled and link not in moved:  # once in a batch: the first part may be all that goes
                 alone.append(link)
-                if link.finished:
+                if link.stage is FINISHED:
                     self._ending.append(link)
         for outlet in self.outlets:
             outlet.wake()
@@ -178,7 +179,7 @@ class ThreadsServer(Server):
     def _settle(self) -> None:
         """End a round: take the endings a step further. The lock is held and nobody sends from a batch."""
         for link in self._ending:
-            if link not in self.stalled and not link.gone:
+            if link not in self.stalled and link.stage is not GONE:
                 self.half_close(link)
         self._ending.clear()
         self.room.trim(self.stalled)
@@ -192,7 +193,7 @@ class ThreadsServer(Server):
         """Go on after ``sent`` bytes of ``data`` went: send a link all that it is owed, or what it takes."""
         while True:
             with self.lock:
-                if link.gone:  # its socket may be closed at the end of this round: no drainer for it
+                if link.stage is GONE:  # its socket may be closed at the end of this round: no drainer for it
                     return
                 if data is not None and sent < len(data):
                     link.keep(data, max(sent, 0))
@@ -218,7 +219,7 @@ class ThreadsServer(Server):
 
         It is held for both: TLS says that this is the end only when nothing else can come any more.
         """
-        if link.gone:
+        if link.stage is GONE:
             return None
         data = link.take()
         return data if data or link.last_words() else None
@@ -243,7 +244,7 @@ class ThreadsServer(Server):
                 if data is None:
                     # Under the same hold of the lock: what is appended next finds a link that is not stalled.
                     self.stalled.remove(link)
-                    if link.finished and not link.gone:
+                    if link.stage is FINISHED:
                         self.half_close(link)
                     self._let_go(link)
                     break
@@ -263,7 +264,7 @@ class ThreadsServer(Server):
 
     def _let_go(self, link: Link) -> None:
         """Have a link that is gone closed as soon as nobody uses its socket. The lock is held."""
-        if link.gone and link in self.links and link not in self._reading and link not in self.stalled:
+        if link.stage is GONE and link in self.links and link not in self._reading and link not in self.stalled:
             self._parted.add(link)
             if not self._flushing:
                 self._close_parted()

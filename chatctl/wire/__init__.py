@@ -16,20 +16,20 @@ The package: `lines` (bytes from a peer → clean lines), `events` (what can hap
 and back), `words` (what the server says to who cannot come in, or has to go), `telnet`. Nothing in it does I/O.
 """
 
-from chatctl.wire.address import host, name
+from chatctl.wire.address import Address, name
 from chatctl.wire.events import Event, Kind
 from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean
 from chatctl.wire.text import answer, online, parse, started
 
 __all__ = [
     "MAX_LINE",
+    "Address",
     "Event",
     "Kind",
     "LineDecoder",
     "Rejected",
     "answer",
     "clean",
-    "host",
     "name",
     "online",
     "parse",

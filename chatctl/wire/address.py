@@ -1,16 +1,40 @@
-"""How an address is written: the name of a member that has no other."""
+"""Where a connection comes from, and how that is written for people."""
+
+from typing import Any, NamedTuple
+
+
+class Address(NamedTuple):
+    """The host and the port of one side of a TCP connection.
+
+    Its text is ``192.0.2.7:41002`` or ``[2001:db8::7]:41002``: what stands on the wire for a member without a name.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, found: Any) -> "Address":
+        """What a socket says: an IPv4 address mapped into IPv6 is IPv4.
+
+        Args:
+            found: from ``accept``, ``getsockname`` or ``getpeername``; BSD knows none of a peer that has gone.
+        """
+        if not found:
+            return cls("", 0)
+        host, port, *_ = found
+        if ":" in host:
+            import ipaddress  # clients start without it
+
+            if mapped := ipaddress.IPv6Address(host).ipv4_mapped:
+                host = str(mapped)
+        return cls(host, port)
+
+    def __str__(self) -> str:
+        if not self.host:
+            return "somebody who has gone"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def name(host: str, port: int) -> str:
-    """How a member is called: its address, ``[::1]:5000`` for IPv6; an IPv4 address mapped into IPv6 is IPv4."""
-    if ":" not in host:
-        return f"{host}:{port}"
-    import ipaddress  # clients start without it
-
-    mapped = ipaddress.IPv6Address(host).ipv4_mapped
-    return f"{mapped}:{port}" if mapped else f"[{host}]:{port}"
-
-
-def host(name: str) -> str:
-    """The address in a member's name."""
-    return name.rpartition(":")[0].strip("[]")
+    """An address in words."""
+    return str(Address.of((host, port)))

@@ -17,29 +17,29 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_deadlines(steps: list[tuple[str, int, int]]) -> None:
-    """Each key has the deadline that was set last; those that are due come out once, the earliest first."""
-    deadlines: Deadlines[int] = Deadlines()
-    model: dict[int, float] = {}
-    for what, key, time in steps:
+    """Each key has the deadline that was set last, and its purpose; what is due comes out once, the earliest first."""
+    deadlines: Deadlines[int, int] = Deadlines()
+    model: dict[int, tuple[float, int]] = {}
+    for number, (what, key, time) in enumerate(steps):
         if what == "set":
-            deadlines.set(key, time)
-            model[key] = time
+            deadlines.set(key, time, number)
+            model[key] = time, number
         elif what == "drop":
             deadlines.drop(key)
             model.pop(key, None)
         else:
             due = list(deadlines.due(time))
-            assert set(due) == {key for key, at in model.items() if at <= time}
-            times = [model.pop(key) for key in due]
+            assert set(due) == {(key, purpose) for key, (at, purpose) in model.items() if at <= time}
+            times = [model.pop(key)[0] for key, _ in due]
             assert times == sorted(times)
-        assert deadlines.first == min(model.values(), default=None)
+        assert deadlines.first == min((at for at, _ in model.values()), default=None)
 
 
 def test_memory_is_bounded_by_the_keys() -> None:
     """A deadline that is moved a thousand times does not leave a thousand entries behind."""
-    deadlines: Deadlines[str] = Deadlines()
+    deadlines: Deadlines[str, str] = Deadlines()
     for time in range(1_000):
-        deadlines.set("a", time)
-        deadlines.set("b", time)
+        deadlines.set("a", time, "old")
+        deadlines.set("b", time, "new")
     assert len(deadlines._heap) < 100
-    assert list(deadlines.due(1_000)) == ["a", "b"]
+    assert list(deadlines.due(1_000)) == [("a", "old"), ("b", "new")]

@@ -6,7 +6,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from chatctl.room.limits import Limits
 from chatctl.room.room import Room
-from chatctl.room.stages import LINGER, Member
+from chatctl.room.stages import GONE, LINGER, OUTSIDE, Member
+from chatctl.wire import Address
 
 LINES = st.lists(st.sampled_from([b"hi", "한글".encode(), b"x" * 40, b"[You] me", b"//slash", b"y" * 3000]), max_size=5)
 
@@ -55,13 +56,14 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(target=members, knocks=st.booleans(), drained=st.integers(0, 100))
     def join(self, knocks: bool, drained: int) -> Member:
         self.number += 1
-        member = Member(self.room.log, f"m:{self.number}")
+        member = Member(self.room.log, Address("m", self.number))
+        self.room.arrive(member)
         self.models[member] = Naive()
         if knocks:
             self.room.knock(member, self.now)
         self.room.join(member, self.now)
         if self.password:
-            assert member in self.room.outside
+            assert member.stage is OUTSIDE
             self.models[member].tell(b"! this room needs a password: send it as your first line\n")
             self.drain(member, drained)
             self.room.receive(member, b"wrong\n%b\n" % self.password, self.now)
@@ -91,7 +93,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(member=members, sent=st.integers(0, 5000))
     def drain(self, member: Member, sent: int) -> None:
-        if member.gone:
+        if member.stage is GONE:
             return
         data = bytes(member.take())
         sent = min(sent, len(data))
@@ -134,12 +136,12 @@ class RoomMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_exact(self) -> None:
-        assert list(self.room.members) == self.inside
+        assert list(self.room.inside) == self.inside
 
     @invariant()
     def debts_are_known(self) -> None:
         for member, model in self.models.items():
-            if model.owed and not member.gone:
+            if model.owed and member.stage is not GONE:
                 assert member.owed
             assert member.sent == len(model.got)
 
@@ -147,11 +149,11 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(member=members)
     def drain_all(self, member: Member) -> None:
         model = self.models[member]
-        while not member.gone and (data := member.take()):
+        while member.stage is not GONE and (data := member.take()):
             model.got += data
             assert model.owed.startswith(bytes(data))
             model.owed = model.owed[len(data) :]
-        assert member.gone or not model.owed
+        assert member.stage is GONE or not model.owed
 
 
 class LockedRoomMachine(RoomMachine):

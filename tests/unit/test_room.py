@@ -7,7 +7,8 @@ import pytest
 from chatctl import __version__
 from chatctl.room.limits import Limits
 from chatctl.room.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
-from chatctl.room.stages import GRACE, LINGER, Member
+from chatctl.room.stages import FINISHED, GONE, GRACE, INSIDE, LINGER, OUTSIDE, Member, Stage
+from chatctl.wire import Address
 
 
 class Guests:
@@ -16,8 +17,14 @@ class Guests:
     def __init__(self, *, password: bytes | None = None, **limits: Any) -> None:
         self.room: Room[Member] = Room(Limits(**({"rate": 0} | limits)), password=password)
 
-    def join(self, name: str) -> Member:
-        member = Member(self.room.log, name)
+    def arrive(self, address: str) -> Member:
+        host, _, port = address.rpartition(":")
+        member = Member(self.room.log, Address(host.strip("[]"), int(port)))
+        self.room.arrive(member)
+        return member
+
+    def join(self, address: str) -> Member:
+        member = self.arrive(address)
         self.room.join(member, 0.0)
         drain(member)
         return member
@@ -111,10 +118,10 @@ def test_finished_members_have_ten_seconds_without_progress() -> None:
     guests.room.finish(second, 1.0, "left")
     guests.room.progress(first, 5.0)
     guests.room.tick(11.0)
-    assert (first.gone, second.gone) == (False, True)
+    assert (first.stage, second.stage) == (FINISHED, GONE)
     assert guests.room.deadlines.first == 15.0
     guests.room.tick(15.0)
-    assert first.gone
+    assert first.stage is GONE
     assert guests.room.deadlines.first is None
 
 
@@ -129,8 +136,8 @@ def test_close_ends_all_without_leave_notices() -> None:
     assert drain(staying) == "! server shutting down\n"
     assert guests.room.deadlines.first == 1.0 + GRACE
     guests.room.tick(1.0 + GRACE)
-    assert staying.gone
-    assert leaving.gone
+    assert staying.stage is GONE
+    assert leaving.stage is GONE
 
 
 def test_only_stalled_members_are_cut() -> None:
@@ -139,7 +146,7 @@ def test_only_stalled_members_are_cut() -> None:
     talker, slow, stalled = guests.join("a:1"), guests.join("b:2"), guests.join("c:3")
     guests.say(talker, b"x" * 200 + b"\n")
     guests.room.trim([stalled])
-    assert (slow.gone, stalled.gone) == (False, True)
+    assert (slow.stage, stalled.stage) == (INSIDE, GONE)
     assert stalled.reason == "fell behind"
     assert "x" * 200 in drain(slow)
 
@@ -149,7 +156,7 @@ def test_answers_count_as_lag_at_once() -> None:
     guests = Guests(max_lag=1000)
     asker = guests.join("a:1")
     guests.room.receive(asker, b"/help\n" * 10_000, 0.0)
-    assert asker.gone
+    assert asker.stage is GONE
     assert asker.lag < 2000
 
 
@@ -169,9 +176,9 @@ def test_a_flood_of_commands_cuts_its_sender() -> None:
     guests = Guests()
     flooder, leaver = guests.join("a:1"), guests.join("b:2")
     guests.room.receive(leaver, b"/\n" * 5_000 + b"/quit\n", 0.0)
-    assert leaver.finished
+    assert leaver.stage is FINISHED
     guests.room.receive(flooder, b"/\n" * 20_000, 0.0)
-    assert flooder.gone
+    assert flooder.stage is GONE
     assert flooder.reason == "too many commands"
     assert flooder.lag < 128 * 1024
 
@@ -180,12 +187,12 @@ def test_a_handshake_has_ten_seconds() -> None:
     """Who knocks and does not come in is told what the room speaks, and ended; it was never announced."""
     guests = Guests()
     member = guests.join("a:1")
-    knocking = Member(guests.room.log, "b:2")
+    knocking = guests.arrive("b:2")
     guests.room.knock(knocking, 1.0)
     assert guests.room.deadlines.first == 1.0 + HANDSHAKE
     guests.room.tick(1.0 + HANDSHAKE)
     assert drain(knocking) == f"! {SPEAKS_TLS}\n"
-    assert knocking.finished
+    assert knocking.stage is FINISHED
     assert guests.room.cut == {"no TLS handshake within 10 s": 1}
     guests.room.join(knocking, 12.0)  # the handshake was done too late
     assert drain(member) == ""
@@ -195,14 +202,14 @@ def test_a_handshake_has_ten_seconds() -> None:
 def test_a_password_has_a_minute() -> None:
     """Who does not send the password is told and ended, however long its handshake took."""
     guests = Guests(password=b"key")
-    waiting = Member(guests.room.log, "a:1")
+    waiting = guests.arrive("a:1")
     guests.room.knock(waiting, 0.0)
     guests.room.join(waiting, 5.0)
     guests.room.tick(5.0 + PASSWORD - 0.1)
-    assert not waiting.finished
+    assert waiting.stage is not FINISHED
     guests.room.tick(5.0 + PASSWORD)
     assert drain(waiting).splitlines()[-1] == "! no password within 60 s"
-    assert waiting.finished
+    assert waiting.stage is FINISHED
     assert guests.room.cut == {"no password": 1}
 
 
@@ -212,7 +219,7 @@ def test_places_are_counted_by_address() -> None:
     first = guests.join("192.0.2.7:1")
     guests.join("192.0.2.7:2")
     guests.join("[2001:db8::1]:3")
-    knocking = Member(guests.room.log, "192.0.2.7:4")
+    knocking = guests.arrive("192.0.2.7:4")
     guests.room.knock(knocking, 0.0)
     guests.room.finish(first, 0.0, "left")
     assert guests.room.users_from("192.0.2.7") == 3  # it has not closed its end
@@ -230,7 +237,7 @@ def test_who_is_heard_of_is_not_idle() -> None:
     guests.room.receive(member, b"/who\n", 9.0)
     guests.room.tick(10.0)
     guests.room.tick(18.9)
-    assert not member.finished
+    assert member.stage is not FINISHED
     guests.room.tick(19.0)
     assert drain(member).splitlines()[-1] == "! nothing heard of you for 10 s: bye"
 
@@ -278,3 +285,32 @@ def test_endings_outside() -> None:
         guests.room.receive(stranger, b"", 0.0)
     assert guests.room.left == {"left without coming in": 1}
     assert guests.room.cut == {"wrong password": 1}
+
+
+def test_stages_follow_one_another_by_the_table() -> None:
+    """A member never goes back, and one that is gone stays gone."""
+    guests = Guests(password=b"key")
+    member = guests.join("a:1")
+    assert guests.room.at(OUTSIDE) == [member]
+    guests.say(member, b"key\n")
+    assert guests.room.at(INSIDE) == [member]
+    with pytest.raises(AssertionError, match="INSIDE is not followed by Stage.OUTSIDE"):
+        guests.room._move(member, OUTSIDE)
+    guests.room.finish(member, 0.0, "left")
+    assert guests.room.at(FINISHED) == [member]
+    guests.room.leave(member, "left")
+    guests.room.finish(member, 0.0, "left")
+    assert (member.stage, guests.room.at(*[stage for stage in Stage if stage is not GONE])) == (GONE, [])
+
+
+def test_a_shutdown_ends_those_outside_too() -> None:
+    """Who shakes hands or is asked for the password when the room closes is told, finished, and given up in time."""
+    guests = Guests(password=b"key")
+    asked, knocking = guests.join("a:1"), guests.arrive("b:2")
+    guests.room.knock(knocking, 0.0)
+    guests.room.close(1.0)
+    assert guests.room.at(FINISHED) == [knocking, asked]
+    assert guests.room.users == 0
+    assert drain(asked) == drain(knocking) == "! server shutting down\n"
+    guests.room.tick(1.0 + GRACE)
+    assert (asked.stage, knocking.stage) == (GONE, GONE)

@@ -84,12 +84,20 @@ def test_a_client_takes_what_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "name"),
-    [("127.0.0.1", "127.0.0.1:5000"), ("::1", "[::1]:5000"), ("::ffff:10.0.0.1", "10.0.0.1:5000")],
+    ("found", "host", "text"),
+    [
+        (("127.0.0.1", 5000), "127.0.0.1", "127.0.0.1:5000"),
+        (("::1", 5000, 0, 0), "::1", "[::1]:5000"),
+        (("::ffff:10.0.0.1", 5000, 0, 0), "10.0.0.1", "10.0.0.1:5000"),
+        (("fe80::1%eth0", 5000, 0, 2), "fe80::1%eth0", "[fe80::1%eth0]:5000"),
+        ("", "", "somebody who has gone"),
+    ],
 )
-def test_name(host: str, name: str) -> None:
-    """Addresses are names; an IPv4 address is one in whatever clothes it comes."""
-    assert wire.name(host, 5000) == name
+def test_address(found: tuple[object, ...], host: str, text: str) -> None:
+    """What a socket says of a peer; an IPv4 address is one in whatever clothes it comes."""
+    address = wire.Address.of(found)
+    assert address.host == host
+    assert str(address) == text
 
 
 @pytest.mark.parametrize(
