@@ -20,6 +20,9 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from typing import TypeVar
 
+from chatctl.wire import text
+from chatctl.wire.dialects import Dialect
+
 CHUNK = 65536
 """Bytes a view takes from the log at a time: what a member whose socket is full can hold of its own."""
 
@@ -31,17 +34,25 @@ _FOREVER = sys.maxsize  # an offset that no log reaches
 class Log:
     """Bytes that grow at the `tip` and are forgotten from the `start`; offsets into it are absolute.
 
-    ``lines`` counts what was ever appended.
+    ``seq`` is the number of the newest event. ``visited`` is for who serves the readers: the tip when it did so last.
+
+    Args:
+        dialect: what the bytes are written in.
+        seq: how many events there were before the first that is appended.
     """
 
-    __slots__ = ("_chunks", "_entries", "_starts", "lines", "tip")
+    __slots__ = ("_chunks", "_entries", "_first", "_starts", "dialect", "seq", "tip", "visited")
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect = text, seq: int = 0) -> None:
+        self.dialect = dialect
+        self.seq = seq
         self.tip = 0
-        self.lines = 0
-        # Immutable entries: a bytearray cannot grow while somebody sends from it. Each begins at its start.
+        self.visited = 0
+        # Immutable entries: a bytearray cannot grow while somebody sends from it. Each begins at its start, with the
+        # event of its first number.
         self._entries = [b""]
         self._starts = [0]
+        self._first = [seq + 1]
         self._chunks: dict[int, bytes] = {}
 
     @property
@@ -49,18 +60,32 @@ class Log:
         """The oldest offset that can be read."""
         return self._starts[0]
 
-    def append(self, data: bytes, lines: int = 1) -> int:
-        """Add ``data``, which is so many whole ``lines``, at the tip; return the offset where it begins."""
+    @property
+    def kept(self) -> int:
+        """How far any view may read: as long as nothing stores the log, to its tip."""
+        return self.tip
+
+    def append(self, data: bytes, events: int = 1) -> int:
+        """Add ``data``, which is a whole line for each of so many events, at the tip; return where it begins."""
         begin = self.tip
         if len(self._entries[-1]) + len(data) <= _ENTRY:
             self._entries[-1] += data
         else:
             self._entries.append(data)
             self._starts.append(begin)
+            self._first.append(self.seq + 1)
         self.tip = begin + len(data)
-        self.lines += lines
+        self.seq += events
         self._chunks.clear()
         return begin
+
+    def position(self, seq: int) -> int:
+        """Where the event of a number begins: from the first of the oldest entry up to the next one to come."""
+        index = bisect_right(self._first, seq) - 1
+        offset = 0
+        for _ in range(seq - self._first[index]):
+            offset = self._entries[index].index(b"\n", offset) + 1
+        return self._starts[index] + offset
 
     def chunk(self, cursor: int) -> bytes:
         """What follows ``cursor``, at most `CHUNK` bytes: one object for all who ask before the next append."""
@@ -68,11 +93,11 @@ class Log:
         if chunk is None:
             if len(self._chunks) == _SHARED:
                 self._chunks.clear()
-            chunk = self._chunks[cursor] = self.read(cursor, min(cursor + CHUNK, self.tip))
+            chunk = self._chunks[cursor] = self.read(cursor, min(cursor + CHUNK, self.kept))
         return chunk
 
     def read(self, begin: int, end: int) -> bytes:
-        """The bytes from ``begin``, not below `start`, to ``end``, not above the tip."""
+        """The bytes from ``begin``, not below `start`, to ``end``, not above `kept`."""
         pieces = []
         index = bisect_right(self._starts, begin) - 1
         while begin < end:
@@ -87,7 +112,7 @@ class Log:
         """Forget what is below ``offset``, as far as whole entries go."""
         index = bisect_right(self._starts, offset) - 1
         if index > 0:
-            del self._starts[:index], self._entries[:index]
+            del self._starts[:index], self._first[:index], self._entries[:index]
 
 
 class View:
@@ -95,45 +120,39 @@ class View:
 
     The reader calls `take`, sends what it got and, when not all of it went, hands the rest to `keep`. It takes again
     only when that is sent.
+
+    ``uid`` is the number of the person who reads, 0 for nobody's. ``told`` counts the bytes of `tell` that were not
+    taken yet.
     """
 
-    __slots__ = ("_offset", "_overlaid", "_overlays", "_tail", "cursor", "log", "told")
+    __slots__ = ("_overlaid", "_overlays", "_tail", "cursor", "log", "told", "uid")
 
     def __init__(self, log: Log) -> None:
         self.log = log
+        self.uid = 0
         self.cursor = log.tip
-        self._offset = log.tip  # how far the cursor is ahead of the number of bytes that were taken
         # (where it begins, where the log goes on, the bytes in between), in order. Most views have none most of the
         # time, so the empty tuple that all share stands for that.
         self._overlays: deque[tuple[int, int, bytes | memoryview]] | tuple[()] = ()
         self._overlaid = 0
-        self.told = 0  # bytes of `tell` that were not taken yet
+        self.told = 0
         self._tail: memoryview | bytes = b""
-
-    @property
-    def alone(self) -> bool:
-        """Whether what comes next is this view's own, and not what others at the same cursor get."""
-        return bool(self._tail or self._overlays)
 
     @property
     def owed(self) -> bool:
         """Whether there is anything left to take."""
-        return self.cursor < self.log.tip or self.alone
+        return self.cursor < self.log.kept or bool(self._tail or self._overlays)
 
     @property
     def lag(self) -> int:
         """Bytes behind the tip: of the log, of the overlays and of the tail."""
         return max(self.log.tip - self.cursor, 0) + self._overlaid + len(self._tail)
 
-    @property
-    def sent(self) -> int:
-        """Bytes that were taken and not given back."""
-        return self.cursor - self._offset - len(self._tail)
-
     def overlay(self, begin: int, end: int, data: bytes) -> None:
         """Let this view see ``data`` in place of the log from ``begin`` to ``end``, behind all earlier overlays."""
         if not isinstance(self._overlays, deque):
             self._overlays = deque()
+        assert not self._overlays or self._overlays[-1][1] <= begin, "overlays are made in order, none behind an end"
         self._overlays.append((begin, end, data))
         self._overlaid += len(data)
 
@@ -153,23 +172,20 @@ class View:
 
     def deafen(self) -> None:
         """Let this view, which is owed nothing, see only what it is told, until it has to `hear`."""
-        self._move(_FOREVER)
+        assert not self.owed
+        self.cursor = _FOREVER
 
     def hear(self, begin: int) -> None:
         """Let a deaf view see what follows ``begin``, behind what it was told before."""
+        assert self.cursor == _FOREVER
         if isinstance(self._overlays, deque):
             self._overlays = deque((begin, begin, data) for _, _, data in self._overlays)
-        self._move(begin)
+        self.cursor = begin
 
     def skip(self) -> None:
         """Go to the tip and forget all that was owed."""
-        self._move(self.log.tip)
+        self.cursor = self.log.tip
         self._overlays, self._overlaid, self.told, self._tail = (), 0, 0, b""
-
-    def _move(self, cursor: int) -> None:
-        """Go elsewhere without taking what is in between."""
-        self._offset += cursor - self.cursor
-        self.cursor = cursor
 
     def take(self) -> bytes | memoryview:
         """Take what comes next, at most `CHUNK` bytes; empty when nothing is owed. The cursor is then behind it."""
@@ -181,6 +197,7 @@ class View:
 
     def keep(self, data: bytes | memoryview, sent: int) -> None:
         """Give back what was taken last, ``sent`` bytes of which went; the next `take` begins with the rest."""
+        assert not self._tail, "what was kept is sent before anything else is taken"
         self._tail = memoryview(data)[sent:] if sent < len(data) else b""
 
     def _take_overlaid(self) -> bytes | memoryview:
@@ -200,15 +217,14 @@ class View:
                 self._overlaid -= len(piece)
                 if begin == end:
                     self.told -= len(piece)
-                self._move(end)
-                self._offset -= len(piece)
+                self.cursor = end
                 if len(piece) < len(data):
                     self._overlays.appendleft((begin if begin == end else -1, end, memoryview(data)[space:]))
             pieces.append(piece)
             space -= len(piece)
         if not self._overlays:
             self._overlays = ()
-            if space and self.cursor < self.log.tip:
+            if space and self.cursor < self.log.kept:
                 pieces.append(self.log.chunk(self.cursor)[:space])
                 self.cursor += len(pieces[-1])
         return b"".join(pieces)
@@ -224,16 +240,17 @@ def take_together(views: Iterable[V]) -> tuple[list[V], Collection[tuple[bytes, 
         Those with something of their own, which they have not taken yet; and for the others, what they took and who.
     """
     alone: list[V] = []
-    together: dict[int, tuple[bytes, list[V]]] = {}
+    together: dict[tuple[Log, int], tuple[bytes, list[V]]] = {}
     group: list[V] = []
+    log: Log | None = None
     cursor = end = -1
     for view in views:
         if view._tail or view._overlays:
             alone.append(view)
             continue
-        if view.cursor != cursor:
-            cursor = view.cursor
-            data, group = together.setdefault(cursor, (view.log.chunk(cursor), []))
+        if view.cursor != cursor or view.log is not log:
+            log, cursor = view.log, view.cursor
+            data, group = together.setdefault((log, cursor), (log.chunk(cursor), []))
             end = cursor + len(data)
         view.cursor = end
         group.append(view)

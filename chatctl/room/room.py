@@ -18,11 +18,11 @@ import hashlib
 import hmac
 from typing import ClassVar
 
-from chatctl import wire
 from chatctl.room import commands
 from chatctl.room.limits import Bucket, Limits
 from chatctl.room.stages import INSIDE, KNOCKING, LEFT, OUTSIDE, Due, Lobby, M, Pause
 from chatctl.wire import LineDecoder, Rejected, words
+from chatctl.wire.events import Said
 
 GLANCE = 5.0
 """Seconds after which a member that is not read is visited, to see whether it is still there."""
@@ -53,7 +53,7 @@ _REFUSALS = {
 
 
 class Room(Lobby[M]):
-    """A room of members. ``lines`` and ``received`` count the lines that were said and the bytes that came.
+    """A room of members. ``received`` counts the bytes that came.
 
     Args:
         limits: what members may cost.
@@ -63,7 +63,6 @@ class Room(Lobby[M]):
     def __init__(self, limits: Limits | None = None, *, password: bytes | None = None) -> None:
         self.limits = limits or Limits()
         super().__init__(self.limits.max_lag)
-        self.lines = 0
         self.received = 0
         self._password = None if password is None else hashlib.sha256(password).digest()
 
@@ -104,6 +103,10 @@ class Room(Lobby[M]):
             self.finish(member, now, LEFT)
         elif member.bucket:
             self._slow_down(member, member.bucket.spend(data, now), now)
+
+    def quit(self, member: M, now: float) -> None:
+        """End a member that wants to go."""
+        self.dismiss(member, now, "bye", LEFT)
 
     def tick(self, now: float) -> None:
         """Act on the deadlines that have come."""
@@ -201,10 +204,10 @@ class Room(Lobby[M]):
                     continue
             self._say(member, lines)
             lines = []
-            if member.told > MAX_TOLD and item != b"/quit":
-                self._ignore(member)
-            elif isinstance(item, bytes):
+            if isinstance(item, bytes):
                 self._obey(member, item.decode(), now)
+            elif member.told > MAX_TOLD:
+                self._ignore(member)
             elif item is Rejected.TOO_LONG:
                 self.answer(member, f"line too long, not sent: it may have {self.limits.max_line} bytes")
             else:
@@ -215,9 +218,17 @@ class Room(Lobby[M]):
 
     def _say(self, member: M, lines: list[bytes]) -> None:
         if lines:
-            self.lines += len(lines)
-            begin = self.log.append(wire.text.said(member.name, lines), len(lines))
-            member.overlay(begin, self.log.tip, wire.text.echo(lines))
+            self.ledger.post(Said(member.uid, tuple(lines)))
+
+    def _obey(self, member: M, line: str, now: float) -> None:
+        word, argument = commands.split(line)
+        command = commands.MEMBERS.get(word)
+        if member.told > MAX_TOLD and not (command and command.always):
+            self._ignore(member)
+        elif command:
+            command.do(self, member, argument, now)
+        else:
+            self.answer(member, commands.unknown(word, "says"))
 
     def _ignore(self, member: M) -> None:
         """Do not obey a member that leaves its answers unread: one chunk of input can ask for gigabytes."""
@@ -226,8 +237,3 @@ class Room(Lobby[M]):
         member.ignored += 1
         if member.ignored > MAX_IGNORED:
             self.expel(member, "too many commands")
-
-    def _obey(self, member: M, line: str, now: float) -> None:
-        self.answer(member, *commands.answer(self.inside, line, asker=member))
-        if line.split(maxsplit=1)[0] == "/quit":
-            self.finish(member, now, LEFT)

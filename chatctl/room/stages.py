@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Generic, TypeVar
 
-from chatctl import wire
 from chatctl.room.deadlines import Deadlines
+from chatctl.room.ledger import Ledger
 from chatctl.room.limits import Bucket
 from chatctl.room.log import Log, View
 from chatctl.wire import Address, LineDecoder, words
+from chatctl.wire.events import Announced, Entered, Left
 
 LINGER = 10.0
 """Seconds without progress that a finished member may take to read what it is owed and to close its end."""
@@ -68,7 +69,7 @@ class Pause(enum.Enum):
 
 
 class Member(View):
-    """One member: a view of the room's log, where it comes from, and what its input has come to.
+    """One member: a view of a log of the room, where it comes from, and what its input has come to.
 
     ``reason`` says why it went, for the diagnostics. ``paused``: why it is not to be read for now, if so. ``tries``
     counts wrong passwords, ``ignored`` the commands that were not obeyed. ``heard`` is when it sent something last,
@@ -90,17 +91,12 @@ class Member(View):
         self.ignored = 0
         self.heard = 0.0
 
-    @property
-    def name(self) -> str:
-        """How it is called in the room."""
-        return str(self.address)
-
 
 M = TypeVar("M", bound=Member)
 
 
 class Lobby(Generic[M]):
-    """Who has come, and where everybody is; without what they say.
+    """Who has come, and where everybody is; without what they say. The ``ledger`` has the people and what they see.
 
     ``left`` counts by their reasons the members that went or were lost, ``cut`` those that the server ended.
 
@@ -109,7 +105,7 @@ class Lobby(Generic[M]):
     """
 
     def __init__(self, max_lag: int) -> None:
-        self.log = Log()
+        self.ledger = Ledger()
         self.left: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
         self.deadlines: Deadlines[M, Due] = Deadlines()
@@ -117,9 +113,8 @@ class Lobby(Generic[M]):
         self._max_lag = max_lag
         self._hosts: Counter[str] = Counter()
         self._closed = False
-        self._sent = 0  # to those who are gone
         self._touched: dict[M, None] = {}
-        self._visited = 0  # the tip when the members were visited last
+        self._visited = 0  # the number of the newest event when the members were visited last
 
     def at(self, *stages: Stage) -> list[M]:
         """Who is at one of some stages, in the order in which they came there."""
@@ -144,11 +139,6 @@ class Lobby(Generic[M]):
         """How many come from one address, those included who have not closed their ends yet."""
         return self._hosts[host]
 
-    @property
-    def sent(self) -> int:
-        """Bytes that went to all members, those who are gone included."""
-        return self._sent + sum(member.sent for at in self._at.values() for member in at)
-
     def arrive(self, member: M) -> None:
         """Take note of a newcomer. It is deaf until it enters: it sees nothing of the room."""
         member.deafen()
@@ -158,10 +148,7 @@ class Lobby(Generic[M]):
     def enter(self, member: M) -> None:
         """Announce a member to the others and welcome it."""
         self._move(member, INSIDE)
-        users = len(self.inside)
-        begin = self.log.append(wire.text.entered(member.name, users))
-        member.hear(begin)
-        member.overlay(begin, self.log.tip, wire.text.connected(users))
+        self.ledger.post(Entered(str(member.address), member.address), member)
 
     def finish(self, member: M, now: float, reason: str) -> None:
         """End a member in good order: announce its leave and end its view here. Finishing twice does nothing."""
@@ -185,16 +172,17 @@ class Lobby(Generic[M]):
 
     def announce(self, text: str) -> None:
         """Say something to all in the server's name."""
-        self.log.append(wire.answer(text))
+        self.ledger.post(Announced(text))
 
     def close(self, now: float) -> None:
         """End the room: tell all, end every view here, and let nobody be announced any more."""
         self.announce("server shutting down")
         self._closed = True
-        for member in self.at(KNOCKING, OUTSIDE):
-            member.tell(wire.answer("server shutting down"))
-        for member in self.at(KNOCKING, OUTSIDE, INSIDE):
+        for member in self.at(KNOCKING, OUTSIDE):  # deaf: they see no more than this
+            member.tell(member.log.dialect.answer("server shutting down"))
+        for member in self.inside:
             member.end()
+        for member in self.at(KNOCKING, OUTSIDE, INSIDE):
             member.reason = "server shutting down"
             self._move(member, FINISHED)
         for member in self.at(FINISHED):
@@ -207,15 +195,17 @@ class Lobby(Generic[M]):
 
     def answer(self, member: M, *lines: str) -> None:
         """Tell a member alone something in the server's name."""
-        member.tell(wire.answer(*lines))
+        member.tell(member.log.dialect.answer(*lines))
         self.touch(member)
         self._judge(member)
 
     def moved(self) -> Collection[M]:
         """All members when something was said to all since the last call, else none. Copy it: members may leave."""
-        if self._visited == self.log.tip:
+        if self._visited == self.ledger.seq:
             return ()
-        self._visited = self.log.tip
+        self._visited = self.ledger.seq
+        for log in self.ledger.logs.values():
+            log.visited = log.tip
         return self.inside
 
     def touch(self, member: M) -> None:
@@ -230,12 +220,12 @@ class Lobby(Generic[M]):
     @property
     def quiet(self) -> bool:
         """Whether `moved` and `touched` have nobody to name."""
-        return self._visited == self.log.tip and not self._touched
+        return self._visited == self.ledger.seq and not self._touched
 
     @property
     def backlog(self) -> int:
         """Bytes said since the members were visited last. Let it grow past a part of the window, and `trim` bites."""
-        return self.log.tip - self._visited
+        return max(log.tip - log.visited for log in self.ledger.logs.values())
 
     def trim(self, stalled: Iterable[M]) -> None:
         """Cut those of the ``stalled``, whose links take nothing now, that are too far behind; forget what none needs.
@@ -244,7 +234,8 @@ class Lobby(Generic[M]):
         """
         for member in list(stalled):
             self._judge(member)
-        self.log.trim(min(self.log.tip - self._max_lag, self._visited))
+        for log in self.ledger.logs.values():
+            log.trim(min(log.tip - self._max_lag, log.visited))
 
     def _judge(self, member: M) -> None:
         if member.lag > self._max_lag:
@@ -278,8 +269,7 @@ class Lobby(Generic[M]):
         member.reason = reason
         self._move(member, stage)
         if inside:
-            member.end()
-            self.log.append(wire.text.left(member.name, len(self.inside)))
+            self.ledger.post(Left(member.uid))
 
     def _abandon(self, member: M, reason: str, count: Counter[str]) -> None:
         if member.stage is GONE:
@@ -289,4 +279,3 @@ class Lobby(Generic[M]):
             self._move(member, GONE)
         else:
             self._depart(member, GONE, reason, count)
-        self._sent += member.sent

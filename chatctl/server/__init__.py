@@ -4,7 +4,6 @@ import contextlib
 import functools
 import importlib
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from chatctl.errors import ListenError, ResourceError
@@ -59,6 +58,7 @@ def serve(
     from chatctl.server import console, listener, operation, systemd
     from chatctl.server.base import within_descriptors
     from chatctl.server.link import Link
+    from chatctl.server.lock import Lock
     from chatctl.wire import LineDecoder
 
     with contextlib.ExitStack() as stack:
@@ -79,12 +79,13 @@ def serve(
                 f"cannot use the password in {password_file}: no member could send it as its first line"
             )
         room: Room[Link] = Room(limits, password=key)
-        lock = threading.Lock()
-        outlets = [console.Outlet(room.log, lock, _STDOUT)]
+        lock = Lock()
+        conversation = room.ledger.read("text")
+        outlets = [console.Outlet(conversation, lock, console.Stream(_STDOUT))]
         if transcript is not None:
             from chatctl.server.transcript import Transcript
 
-            outlets.append(Transcript(room.log, lock, transcript))
+            outlets.append(console.Outlet(conversation, lock, Transcript(transcript)))
         sockets = systemd.inherited()
         if sockets and host is not None:
             raise ListenError("systemd has handed down the sockets to listen on: leave out IP and PORT")

@@ -14,7 +14,6 @@ import math
 import selectors
 import signal
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
+from chatctl.server.lock import Lock
 from chatctl.wire import Address
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Server(abc.ABC):
     def __init__(
         self,
         room: Room[Link],
-        lock: threading.Lock,
+        lock: Lock,
         sockets: list[socket.socket],
         *,
         secure: "Callable[[socket.socket], Secure] | None",
@@ -89,6 +89,7 @@ class Server(abc.ABC):
         self.door = Door(limits.max_users or 0, limits.max_per_ip, limits.allow, limits.deny)
         self.console, *_ = self.outlets = outlets
         self.links: set[Link] = set()
+        self.sent = 0  # bytes that went to members
         self.stalled: set[Link] = set()  # those whose sockets took less than they were given
         self.due = math.inf  # when the main thread looks at its deadlines next, if nothing wakes it
         self.selector = selectors.DefaultSelector()
@@ -156,9 +157,9 @@ class Server(abc.ABC):
                 since=self._since,
                 users=len(self.room.inside),
                 outside=self.room.waiting,
-                lines=self.room.lines,
+                lines=self.room.ledger.lines,
                 bytes_in=self.room.received,
-                bytes_out=self.room.sent,
+                bytes_out=self.sent,
                 refused=dict(self.listener.refused),
                 ended=dict(self.room.left),
                 cut=dict(self.room.cut),
@@ -251,7 +252,7 @@ class Server(abc.ABC):
             return why
         if len(self.links) >= self.door.max_users + _PARTING:
             return FULL
-        link = Link(self.room.log, address, sock, self.secure(sock) if self.secure else None)
+        link = Link(self.room.ledger.read("text"), address, sock, self.secure(sock) if self.secure else None)
         try:
             self.start(link)
         except (RuntimeError, OSError) as error:

@@ -4,90 +4,135 @@ Each output is a view of a log with a thread that writes it, so that a paused pa
 room. An output that falls behind skips to the tip and says how many lines it left out.
 """
 
+import contextlib
 import errno
 import logging
 import threading
+from typing import Protocol
 
 from chatctl import output, wire
 from chatctl.room.log import Log, View
+from chatctl.server.lock import Lock
 
 log = logging.getLogger("chatctl.server")
 
 _WINDOW = 1024 * 1024  # bytes of diagnostics kept for a stderr that nobody reads
 
 
-class Outlet:
-    """A descriptor that shows a log, written by a thread of its own. Bytes go out as they are: UTF-8.
+class Sink(Protocol):
+    """Where an outlet's lines go. Its methods are called in the outlet's thread alone."""
 
-    The descriptor is never made non-blocking, as it is shared with the shell. An error of it (EPIPE: nobody reads any
-    more, EIO: the terminal is gone) ends the outlet and nothing else.
+    def write(self, data: bytes) -> None:
+        """Write some whole lines, or none. An `OSError` ends the outlet."""
+
+    def reopen(self) -> None:
+        """Open anew what is written to, if that can have been moved away."""
+
+    def close(self) -> None:
+        """Let go of what it writes to; the outlet has ended."""
+
+
+class Stream:
+    """A descriptor that is shared with others, such as stdout with the shell. Bytes go out as they are: UTF-8.
+
+    It is never made non-blocking. An error of it (EPIPE: nobody reads any more, EIO: the terminal is gone) ends the
+    outlet and nothing else.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes) -> None:
+        """Write some whole lines."""
+        try:
+            output.write(self._descriptor, data)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # else nobody is there to read on
+                log.error("cannot write to descriptor %d any more: %s", self._descriptor, error.strerror)
+            raise
+
+    def reopen(self) -> None:
+        """Go on: nobody can move it away."""
+
+    def close(self) -> None:
+        """Leave the descriptor to the others."""
+
+
+class Outlet:
+    """A view of a log that is written to a sink, by a thread of its own.
 
     Args:
         log: what to show; its owner calls `wake` after appending.
         lock: guards the log.
-        descriptor: where to write.
+        sink: where to write.
     """
 
-    def __init__(self, log: Log, lock: threading.Lock, descriptor: int) -> None:
+    def __init__(self, log: Log, lock: Lock, sink: Sink) -> None:
         self._view = View(log)
-        self._descriptor = descriptor
-        self._changed = threading.Condition(lock)
+        self._lock = lock
+        self._changed = lock.condition()
+        self._sink = sink
         self._partial = b""  # taken, but its line had not ended
-        self._lines = log.lines  # of the log: shown or skipped
+        self._seq = log.seq  # of the last event that was shown or skipped
         self._ended = False
-        self._poked = False  # `_write` is to be called even with nothing; a subclass sets it, and takes it back there
-        self._thread = threading.Thread(target=self._run, name=f"outlet {descriptor}", daemon=True)
+        self._moved = False
+        self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
 
     def start(self, first: bytes = b"") -> None:
         """Begin to write, with ``first``, which is not in the log, before anything else."""
-        self._view.tell(first)
-        self._lines -= first.count(b"\n")
+        with self._lock:
+            self.tell(first)
         self._thread.start()
 
     def wake(self) -> None:
-        """Note that the log has grown. The lock is held."""
+        """Note that the log has grown."""
+        assert self._lock.held
         if self._view.owed:
             self._changed.notify()
 
+    def reopen(self) -> None:
+        """Have the sink open anew what it writes to, if it can: it may have been moved away."""
+        assert self._lock.held
+        self._moved = True
+        self._changed.notify()
+
     def tell(self, data: bytes) -> None:
-        """Show some lines here that are not in the log. The lock is held."""
+        """Show some lines here that are not in the log."""
+        assert self._lock.held
         self._view.tell(data)
-        self._lines -= data.count(b"\n")
+        self._seq -= data.count(b"\n")
         self._changed.notify()
 
     def close(self, timeout: float) -> bool:
         """Write what is owed and end; return whether that was done within so many seconds. The lock is not held."""
-        with self._changed:
+        with self._lock:
             self._ended = True
             self._changed.notify()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             while (data := self._next()) is not None:
-                self._write(data)
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):  # else nobody is there to read on
-                log.error("cannot write to descriptor %d any more: %s", self._descriptor, error.strerror)
-
-    def _write(self, data: bytes) -> None:
-        """Write some whole lines. The lock is not held; an `OSError` ends the outlet."""
-        output.write(self._descriptor, data)
+                self._sink.write(data)
+                if self._moved:
+                    self._moved = False
+                    self._sink.reopen()
+        self._sink.close()
 
     def _next(self) -> bytes | None:
-        """Wait for whole lines to write, or for a poke with none; None at the end."""
+        """Wait for whole lines to write, or for none when there is something to reopen; None at the end."""
         view = self._view
-        with self._changed:
+        with self._lock:
             while True:
                 if view.cursor < view.log.start:
                     return self._skip()
                 whole, newline, self._partial = (self._partial + view.take()).rpartition(b"\n")
                 if newline:
-                    self._lines += whole.count(b"\n") + 1
+                    self._seq += whole.count(b"\n") + 1
                     return whole + newline
                 if not view.owed:
-                    if self._poked:
+                    if self._moved:
                         return b""
                     if self._ended:
                         return None
@@ -96,7 +141,7 @@ class Outlet:
     def _skip(self) -> bytes:
         self._view.skip()
         self._partial = b""
-        skipped, self._lines = self._view.log.lines - self._lines, self._view.log.lines
+        skipped, self._seq = self._view.log.seq - self._seq, self._view.log.seq
         return wire.answer(f"{skipped} lines skipped: this output is too slow")
 
 
@@ -106,8 +151,8 @@ class Diagnostics(logging.Handler):
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._log = Log()
-        self._guard = threading.Lock()
-        self._outlet = Outlet(self._log, self._guard, descriptor)
+        self._guard = Lock()
+        self._outlet = Outlet(self._log, self._guard, Stream(descriptor))
         self._outlet.start()
 
     def emit(self, record: logging.LogRecord) -> None:

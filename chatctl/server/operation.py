@@ -21,7 +21,6 @@ from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE
 from chatctl.server import systemd
 from chatctl.server.base import Server
 from chatctl.server.keyboard import Keyboard, usable
-from chatctl.server.transcript import Transcript
 from chatctl.wire import words
 
 if TYPE_CHECKING:
@@ -32,15 +31,6 @@ if TYPE_CHECKING:
     Certificates = Callable[[], Callable[[socket.socket], Secure] | None]
 
 log = logging.getLogger("chatctl.server")
-
-_HELP = [
-    "/help                this list",
-    "/who                 who is online",
-    "/kick NAME [REASON]  end a member",
-    "/ban ADDRESS         end all from an address or a network, and keep it out until the server ends",
-    "/shutdown            end the room",
-    "anything else is announced to all; //text announces /text",
-]
 
 
 def certificates(cert: str | None, key: str | None, client_ca: str | None) -> "Certificates":
@@ -99,46 +89,48 @@ class Operator:
             with self._server.lock:
                 self._server.room.announce(f"server: {line.removeprefix('/')}")
             return
-        command, *arguments = line.split(maxsplit=1)
-        if command == "/shutdown":
-            self._stop()
-            return
+        word, argument = commands.split(line)
+        command = OPERATOR.get(word)
         with self._server.lock:
-            answer = self._command(command, "".join(arguments).strip())
+            answer = command.do(self, argument) if command else [commands.unknown(word, "announces")]
             self._server.console.tell(wire.answer(*answer))
 
-    def _command(self, command: str, argument: str) -> list[str]:
-        """Obey a command that only concerns the room. The lock is held."""
-        if command == "/help":
-            return _HELP
-        if command == "/who":
-            return commands.who(self._server.room.inside)
-        if command == "/kick":
-            name, _, reason = argument.partition(" ")
-            return self._kick(name, reason.strip())
-        if command == "/ban":
-            return self._ban(argument)
-        return [f"no such command: {command} (try /help; //text announces /text)"]
+    def help(self, argument: str) -> list[str]:
+        """The list of what can be typed."""
+        return [*commands.listed(OPERATOR), "anything else is announced to all; //text announces /text"]
 
-    def _kick(self, name: str, reason: str) -> list[str]:
+    def who(self, argument: str) -> list[str]:
+        """Who is online."""
+        return commands.who(self._server.room.ledger.people.values())
+
+    def kick(self, argument: str) -> list[str]:
+        """End the member of a name."""
+        name, _, reason = argument.partition(" ")
         room = self._server.room
-        for member in [member for member in room.inside if member.name == name]:
-            word = f"{words.KICKED}: {reason}" if reason else words.KICKED
-            room.dismiss(member, time.monotonic(), word, word)
-            return [f"{name} {word}"]
+        word = f"{words.KICKED}: {reason.strip()}" if reason else words.KICKED
+        for link in room.inside:
+            if room.ledger.people[link.uid].name == name:
+                room.dismiss(link, time.monotonic(), word, word)
+                return [f"{name} {word}"]
         return [f"nobody is called {name!r}: /kick NAME [REASON], with a name from /who"]
 
-    def _ban(self, address: str) -> list[str]:
+    def ban(self, argument: str) -> list[str]:
+        """Keep a network out, and end who comes from there."""
         try:
-            network = door.network(address)
+            network = door.network(argument)
         except ValueError as error:
             return [f"{error}: /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
         server, room = self._server, self._server.room
         server.door.ban(network)
         banned = [link for link in room.at(KNOCKING, OUTSIDE, INSIDE) if server.door.denies(link.address.host)]
-        for member in banned:
-            room.dismiss(member, time.monotonic(), words.DENIED, "banned")
+        for link in banned:
+            room.dismiss(link, time.monotonic(), words.DENIED, "banned")
         return [f"{network} banned, {len(banned)} ended"]
+
+    def shutdown(self, argument: str) -> list[str]:
+        """End the room, as soon as the lock is free."""
+        self._server.call(self._stop)
+        return []
 
     def _stop(self) -> None:
         systemd.notify("STOPPING=1")
@@ -149,16 +141,27 @@ class Operator:
 
     def _reload(self) -> None:
         systemd.reloading()
-        for outlet in self._server.outlets:
-            if isinstance(outlet, Transcript):
-                with self._server.lock:
-                    outlet.reopen()
+        with self._server.lock:
+            for outlet in self._server.outlets:
+                outlet.reopen()
         try:
             self._server.secure = self._certificates()
         except ResourceError as error:
             log.error("keeping the old certificates: %s", error)
         log.info("reloaded")
         systemd.notify("READY=1")
+
+
+OPERATOR: dict[str, commands.Command[Callable[[Operator, str], list[str]]]] = {
+    "/help": commands.Command("this list", Operator.help),
+    "/who": commands.Command("who is online", Operator.who),
+    "/kick": commands.Command("end a member", Operator.kick, "NAME [REASON]"),
+    "/ban": commands.Command(
+        "end all from an address or a network, and keep it out until the server ends", Operator.ban, "ADDRESS"
+    ),
+    "/shutdown": commands.Command("end the room", Operator.shutdown),
+}
+"""What an operator may type."""
 
 
 def _has_terminal() -> bool:

@@ -40,12 +40,14 @@ class SelectServer(Server):
                 self._drain(link)
             for data, links in together:
                 size = len(data)
+                self.sent += size * len(links)
                 for link in links:
                     try:
                         sent = link.channel.send(data, _NO_WAIT)
                     except OSError as error:
                         sent = self._fail(link, error)
                     if sent < size or size == CHUNK:  # else that was all, as for nearly every member in every turn
+                        self.sent -= size
                         self._drain(link, data, sent)
             for link in room.touched():
                 self._visit(link)
@@ -99,6 +101,7 @@ class SelectServer(Server):
     def _drain(self, link: Link, data: bytes | memoryview = b"", sent: int = 0) -> None:
         """Go on after ``sent`` bytes of ``data`` went: send a link all that it is owed, or what it takes."""
         while sent == len(data):
+            self.sent += sent
             data = link.take()
             if not data and not link.last_words():
                 self.stalled.discard(link)
@@ -108,6 +111,7 @@ class SelectServer(Server):
                 sent = link.channel.send(data, _NO_WAIT)
             except OSError as error:
                 sent = self._fail(link, error)
+        self.sent += max(sent, 0)
         if link.stage is not GONE:
             link.keep(data, max(sent, 0))
             self.stalled.add(link)

@@ -45,7 +45,7 @@ class ThreadsServer(Server):
         self._parted: set[Link] = set()  # gone, without reader and drainer: to be closed when no round is under way
         self._ending: list[Link] = []  # finished, and sent the last of what they were owed in this round
         self._flushing = False  # the role of the flusher is taken
-        self._caught_up = threading.Condition(self.lock)
+        self._caught_up = self.lock.condition()
         self._baton = threading.Semaphore(0)
         self._closed = False
         self._gates: dict[Link, _thread.LockType] = {}  # what the readers of paused links wait for
@@ -136,13 +136,17 @@ class ThreadsServer(Server):
                 self._send(link)
             for data, links in together:
                 size = len(data)
+                went = size * len(links)
                 for link in links:
                     try:
                         sent = link.channel.send(data, _NO_WAIT)
                     except OSError as error:
                         sent = self._fail(link, error)
                     if sent < size or size == CHUNK or link.stage is FINISHED:  # else that was all, as nearly always
+                        went -= size
                         self._send(link, data, sent)
+                with self.lock:
+                    self.sent += went
             limit -= 1
         self._baton.release()
 
@@ -193,6 +197,7 @@ class ThreadsServer(Server):
         """Go on after ``sent`` bytes of ``data`` went: send a link all that it is owed, or what it takes."""
         while True:
             with self.lock:
+                self.sent += max(sent, 0)
                 if link.stage is GONE:  # its socket may be closed at the end of this round: no drainer for it
                     return
                 if data is not None and sent < len(data):
@@ -257,6 +262,7 @@ class ThreadsServer(Server):
                     self.lose(link, error)
                 continue
             with self.lock:
+                self.sent += sent
                 link.keep(data, sent)
                 if sent:
                     self.room.progress(link, time.monotonic())

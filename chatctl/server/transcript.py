@@ -9,59 +9,59 @@ not fit are counted, and when writing works again the log and the file say how m
 import contextlib
 import logging
 import os
-import threading
 from datetime import UTC, datetime
 
 from chatctl import wire
 from chatctl.errors import ResourceError
-from chatctl.room.log import Log
-from chatctl.server.console import Outlet
 
 log = logging.getLogger("chatctl.server")
 
 
-class Transcript(Outlet):
-    """A file that the lines of a log are appended to.
+class Transcript:
+    """A file that lines are appended to: a sink of an `Outlet`.
 
     Args:
-        log: what to write; its owner calls `wake` after appending.
-        lock: guards the log.
-        path: the file, made if it is not there, for its owner only. The outlet's thread closes it when it ends.
+        path: the file, made if it is not there, for its owner only.
 
     Raises:
         ResourceError: it cannot be opened.
     """
 
-    def __init__(self, log: Log, lock: threading.Lock, path: str) -> None:
+    def __init__(self, path: str) -> None:
         try:
-            descriptor = _open(path)
+            self._descriptor = _open(path)
         except OSError as error:
             raise ResourceError(f"cannot open the transcript {path}: {error.strerror}") from error
-        super().__init__(log, lock, descriptor)
         self._path = path
         self._missing = 0  # lines that could not be written
         self._reason = ""  # why not
         self._torn = False  # the file ends inside a line
 
-    def reopen(self) -> None:
-        """Have the thread open the path anew: the file there may have been moved away. The lock is held."""
-        self._poked = True
-        self._changed.notify()
-
-    def _run(self) -> None:
-        super()._run()
-        self._resume()
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
-
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Append whole lines, or count them as missing."""
         if self._resume():
             self._missing = self._append(_stamped(data))
         else:
             self._missing += data.count(b"\n")
-        if self._poked:
-            self._poked = False
-            self._reopen()
+
+    def reopen(self) -> None:
+        """Go on in whatever is at the path now; in the old file, if that cannot be opened."""
+        try:
+            new = _open(self._path)
+        except OSError as error:
+            log.error("cannot reopen the transcript %s: %s: keeping the old file", self._path, error.strerror)
+            return
+        old, self._descriptor = self._descriptor, new
+        self._torn = self._torn and os.path.sameopenfile(old, new)
+        with contextlib.suppress(OSError):
+            os.close(old)
+        self._resume()
+
+    def close(self) -> None:
+        """Say how many lines are missing, if that can be written, and close the file."""
+        self._resume()
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
 
     def _resume(self) -> bool:
         """Whether no line is missing, or the file has just been told how many are."""
@@ -86,18 +86,6 @@ class Transcript(Outlet):
         if written := lines.removesuffix(rest):
             self._torn = not written.endswith(b"\n")
         return rest.count(b"\n")
-
-    def _reopen(self) -> None:
-        try:
-            new = _open(self._path)
-        except OSError as error:
-            log.error("cannot reopen the transcript %s: %s: keeping the old file", self._path, error.strerror)
-            return
-        old, self._descriptor = self._descriptor, new
-        self._torn = self._torn and os.path.sameopenfile(old, new)
-        with contextlib.suppress(OSError):
-            os.close(old)
-        self._resume()
 
 
 def _open(path: str) -> int:

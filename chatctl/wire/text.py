@@ -1,4 +1,4 @@
-"""The plain dialect: what happens → lines of text, and a line → what happened.
+"""The plain dialect: a fact → lines of text, and a line → an event.
 
 A name is any run without spaces, a head ends at the first ``] ``.
 """
@@ -6,38 +6,35 @@ A name is any run without spaces, a head ends at the first ``] ``.
 import re
 from collections.abc import Sequence
 
-from chatctl.wire.events import Event, Kind
+from chatctl.wire.events import Announced, Entered, Event, Fact, Kind, Left, Said
+
+
+def others(fact: Fact) -> bytes:
+    """What everybody sees of a fact whom it does not concern."""
+    match fact.record:
+        case Said(lines=lines):
+            return _said(fact.name, lines)
+        case Entered():
+            return f"> New user {fact.name} entered ({online(fact.users)})\n".encode()
+        case Left():
+            return f"< The user {fact.name} left ({online(fact.users)})\n".encode()
+        case Announced(text=text):
+            return answer(text)
+
+
+def own(fact: Fact) -> bytes | None:
+    """What the person sees in place of that whom it concerns; None: the same."""
+    match fact.record:
+        case Said(lines=lines):
+            return _said("You", lines)
+        case Entered():
+            return f"> Connected to the chat server ({online(fact.users)})\n".encode()
+    return None
 
 
 def started(port: int) -> bytes:
     """The first line of the console."""
     return f"Chat Server started on port {port}.\n".encode()
-
-
-def connected(users: int) -> bytes:
-    """The first line of a member."""
-    return f"> Connected to the chat server ({online(users)})\n".encode()
-
-
-def entered(name: str, users: int) -> bytes:
-    """What the others see when a member enters."""
-    return f"> New user {name} entered ({online(users)})\n".encode()
-
-
-def left(name: str, users: int) -> bytes:
-    """What those who stay see when a member goes."""
-    return f"< The user {name} left ({online(users)})\n".encode()
-
-
-def said(name: str, lines: Sequence[bytes]) -> bytes:
-    """Some lines of one member, as the others see them."""
-    head = b"[%b] " % name.encode()
-    return head + (b"\n" + head).join(lines) + b"\n"
-
-
-def echo(lines: Sequence[bytes]) -> bytes:
-    """The same lines as their sender sees them."""
-    return said("You", lines)
 
 
 def answer(*lines: str) -> bytes:
@@ -48,6 +45,11 @@ def answer(*lines: str) -> bytes:
 def online(users: int) -> str:
     """A number of users in words: ``user`` for 0 and 1, ``users`` from 2 on."""
     return f"{users} {'user' if users < 2 else 'users'} online"
+
+
+def _said(name: str, lines: Sequence[bytes]) -> bytes:
+    head = b"[%b] " % name.encode()
+    return head + (b"\n" + head).join(lines) + b"\n"
 
 
 _COUNT = r"\((\d{1,9}) users? online\)"

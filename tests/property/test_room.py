@@ -1,95 +1,206 @@
-"""The room against the naive model: a list of lines for every member."""
+"""The room against the naive model: a list of lines for every member, whichever dialect it reads."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from chatctl.room.limits import Limits
+from chatctl.room.limits import Bucket, Limits
+from chatctl.room.log import take_together
 from chatctl.room.room import Room
-from chatctl.room.stages import GONE, LINGER, OUTSIDE, Member
+from chatctl.room.stages import FINISHED, GONE, LINGER, OUTSIDE, Member
 from chatctl.wire import Address
+from chatctl.wire.dialects import DIALECTS
+from chatctl.wire.events import Entered, Fact, Left, Said
 
 LINES = st.lists(st.sampled_from([b"hi", "한글".encode(), b"x" * 40, b"[You] me", b"//slash", b"y" * 3000]), max_size=5)
+IDLE = 3 * LINGER
+
+
+class Numbered:
+    """A dialect that only these tests know: each line begins with the number of its event."""
+
+    def others(self, fact: Fact) -> bytes:
+        match fact.record:
+            case Said(lines=lines):
+                return b"".join(numbered(fact.seq + at, fact.name, line) for at, line in enumerate(lines))
+            case record:
+                return numbered(fact.seq, f"{type(record).__name__} {fact.name}", b"%d" % fact.users)
+
+    def own(self, fact: Fact) -> bytes | None:
+        return b"%d welcome\n" % fact.seq if isinstance(fact.record, Entered) else None
+
+    def answer(self, *lines: str) -> bytes:
+        return "".join(f"? {line}\n" for line in lines).encode()
+
+
+def numbered(seq: int, head: str, text: bytes) -> bytes:
+    return b"%d %b %b\n" % (seq, head.encode(), text)
 
 
 class Naive:
     """What a member should see, as text that grows by copies."""
 
-    def __init__(self) -> None:
+    def __init__(self, word: str, bucket: Bucket | None) -> None:
+        self.word = word
+        self.bucket = bucket
+        self.warned = False
         self.owed = b""
-        self.got = b""
         self.deaf = False
+        self.since = 0.0  # when it was heard last, or allowed to speak on
 
     def tell(self, data: bytes) -> None:
         if not self.deaf:
             self.owed += data
 
+    def answer(self, text: str) -> None:
+        self.tell(f"{'!' if self.word == 'text' else '?'} {text}\n".encode())
+
 
 class RoomMachine(RuleBasedStateMachine):
-    """Join, say, ask, drain partly, finish, leave and leave again, in any order."""
+    """Join, say, ask, drain partly, wait, finish, leave and leave again, and end, in any order."""
 
     members = Bundle("members")
+    ghosts = Bundle("ghosts")
     password: bytes | None = None
+    limits = Limits(max_lag=1 << 20, rate=0)
 
     def __init__(self) -> None:
         super().__init__()
-        self.room: Room[Member] = Room(Limits(max_lag=1 << 20, rate=0), password=self.password)
+        DIALECTS["numbered"] = Numbered()
+        self.room: Room[Member] = Room(self.limits, password=self.password)
         self.models: dict[Member, Naive] = {}
         self.inside: list[Member] = []
+        self.names: list[str] = []  # of all people, those without a link too
+        self.seq = 0
         self.number = 0
         self.now = 0.0
+        self.closed = False
 
-    def others(self, member: Member | None, data: bytes) -> None:
-        for other, model in self.models.items():
-            if other is not member:
-                model.tell(data)
+    def teardown(self) -> None:
+        del DIALECTS["numbered"]
+
+    # What the model expects
+
+    def happens(self, plain: bytes, odd: bytes, *, own: Member | None = None, see: tuple[bytes, bytes] = ()) -> None:  # type: ignore[assignment]
+        """Append an event to what everybody is owed; ``see`` is what the one whom it concerns gets instead."""
+        self.seq += 1
+        for member, model in self.models.items():
+            lines = see if member is own else (plain, odd)
+            model.tell(lines[model.word != "text"])
 
     def count(self) -> bytes:
-        users = len(self.inside)
+        users = len(self.names)
         return b"(%d %b online)" % (users, b"users" if users > 1 else b"user")
 
-    def goes(self, member: Member) -> None:
-        self.models[member].deaf = True
-        self.inside.remove(member)
-        self.others(member, b"< The user %b left %b\n" % (member.name.encode(), self.count()))
+    def comes(self, name: str, member: Member | None = None) -> None:
+        self.names.append(name)
+        odd = numbered(self.seq + 1, f"Entered {name}", b"%d" % len(self.names))
+        welcome = (b"> Connected to the chat server %b\n" % self.count(), b"%d welcome\n" % (self.seq + 1))
+        self.happens(b"> New user %b entered %b\n" % (name.encode(), self.count()), odd, own=member, see=welcome)
 
-    @rule(target=members, knocks=st.booleans(), drained=st.integers(0, 100))
-    def join(self, knocks: bool, drained: int) -> Member:
+    def goes(self, name: str) -> None:
+        self.names.remove(name)
+        odd = numbered(self.seq + 1, f"Left {name}", b"%d" % len(self.names))
+        self.happens(b"< The user %b left %b\n" % (name.encode(), self.count()), odd)
+
+    def says(self, name: str, line: bytes, member: Member | None = None) -> None:
+        odd = numbered(self.seq + 1, name, line)
+        self.happens(b"[%b] %b\n" % (name.encode(), line), odd, own=member, see=(b"[You] %b\n" % line, odd))
+
+    def leaves(self, member: Member) -> None:
+        if member in self.inside:
+            self.inside.remove(member)
+            self.models[member].deaf = True
+            self.goes(str(member.address))
+
+    def sends(self, member: Member, data: bytes) -> bool:
+        """Have the room receive something; whether it is obeyed."""
+        self.room.receive(member, data, self.now)
+        if member in self.inside:
+            self.models[member].since = self.now
+        return member in self.inside
+
+    def pays(self, member: Member, data: bytes) -> None:
+        """The price of what was sent, and the one word about it."""
+        model = self.models[member]
+        if model.bucket and member in self.inside:
+            debt = model.bucket.spend(data, self.now)
+            assert bool(member.paused) == (debt > 0)
+            if debt and not model.warned:
+                model.warned = True
+                model.answer("too fast: you are read at 2 lines a second from now on, nothing is lost")
+
+    # What can happen
+
+    @precondition(lambda self: not self.closed)
+    @rule(target=members, knocks=st.booleans(), drained=st.integers(0, 100), word=st.sampled_from(["text", "numbered"]))
+    def join(self, knocks: bool, drained: int, word: str) -> Member:
         self.number += 1
-        member = Member(self.room.log, Address("m", self.number))
+        member = Member(self.room.ledger.read(word), Address("m", self.number))
         self.room.arrive(member)
-        self.models[member] = Naive()
+        bucket = Bucket(self.limits.rate, self.limits.burst, self.now) if self.limits.rate else None
+        model = self.models[member] = Naive(word, bucket)
+        model.deaf = True
         if knocks:
             self.room.knock(member, self.now)
         self.room.join(member, self.now)
+        said = b""
+        model.deaf = False
         if self.password:
             assert member.stage is OUTSIDE
-            self.models[member].tell(b"! this room needs a password: send it as your first line\n")
+            model.answer("this room needs a password: send it as your first line")
             self.drain(member, drained)
-            self.room.receive(member, b"wrong\n%b\n" % self.password, self.now)
-            self.models[member].tell(b"! wrong password\n")
+            said = b"wrong\n%b\n" % self.password
+            self.room.receive(member, said, self.now)
+            model.answer("wrong password")
         self.inside.append(member)
-        self.others(member, b"> New user %b entered %b\n" % (member.name.encode(), self.count()))
-        self.models[member].tell(b"> Connected to the chat server %b\n" % self.count())
+        self.comes(f"m:{self.number}", member)
+        model.since = self.now
+        self.pays(member, said)
         return member
+
+    @rule(target=ghosts)
+    def enter_without_a_link(self) -> str:
+        self.number += 1
+        name = f"g:{self.number}"
+        self.room.ledger.post(Entered(name, Address("g", self.number)))
+        self.comes(name)
+        return name
+
+    @rule(name=ghosts)
+    def say_without_a_link(self, name: str) -> None:
+        uid = self.uid(name)
+        self.room.ledger.post(Said(uid, (b"boo", b"hoo")))
+        if uid:
+            self.says(name, b"boo")
+            self.says(name, b"hoo")
+
+    @rule(name=ghosts)
+    def leave_without_a_link(self, name: str) -> None:
+        uid = self.uid(name)
+        self.room.ledger.post(Left(uid))
+        if uid:
+            self.goes(name)
+
+    def uid(self, name: str) -> int:
+        return next((person.uid for person in self.room.ledger.people.values() if person.name == name), 0)
 
     @rule(member=members, lines=LINES)
     def say(self, member: Member, lines: list[bytes]) -> None:
-        self.room.receive(member, b"".join(line + b"\n" for line in lines) or b"\n", self.now)
-        if member in self.inside:
+        data = b"".join(line + b"\n" for line in lines) or b"\n"
+        if self.sends(member, data):
             for line in lines:
-                text = line.removeprefix(b"/") + b"\n"
-                self.others(member, b"[%b] " % member.name.encode() + text)
-                self.models[member].tell(b"[You] " + text)
+                self.says(str(member.address), line.removeprefix(b"/"), member)
+            self.pays(member, data)
 
     @rule(member=members)
     def ask(self, member: Member) -> None:
-        self.room.receive(member, b"before\n/nonsense\nafter\n", self.now)
-        if member in self.inside:
-            head = b"[%b] " % member.name.encode()
-            self.others(member, head + b"before\n" + head + b"after\n")
-            answer = b"! no such command: /nonsense (try /help; //text says /text)\n"
-            self.models[member].tell(b"[You] before\n" + answer + b"[You] after\n")
+        data = b"before\n/nonsense\nafter\n"
+        if self.sends(member, data):
+            self.says(str(member.address), b"before", member)
+            self.models[member].answer("no such command: /nonsense (try /help; //text says /text)")
+            self.says(str(member.address), b"after", member)
+            self.pays(member, data)
 
     @rule(member=members, sent=st.integers(0, 5000))
     def drain(self, member: Member, sent: int) -> None:
@@ -101,22 +212,27 @@ class RoomMachine(RuleBasedStateMachine):
             member.keep(data, sent)
         model = self.models[member]
         assert model.owed.startswith(data)
-        model.got, model.owed = model.got + data[:sent], model.owed[sent:]
+        model.owed = model.owed[sent:]
 
     @rule(member=members)
     def half_close(self, member: Member) -> None:
-        self.room.receive(member, b"last", self.now)
+        self.sends(member, b"last")
         self.room.receive(member, b"", self.now)
         if member in self.inside:
-            self.others(member, b"[%b] last\n" % member.name.encode())
-            self.models[member].tell(b"[You] last\n")
-            self.goes(member)
+            self.says(str(member.address), b"last", member)
+            self.leaves(member)
+
+    @rule(member=members)
+    def quit(self, member: Member) -> None:
+        if self.sends(member, b"/quit with words\nlost\n"):
+            self.models[member].answer("bye")
+            self.leaves(member)
 
     @rule(member=members)
     def leave(self, member: Member) -> None:
         self.room.leave(member, "reset")
-        if member in self.inside:
-            self.goes(member)
+        self.leaves(member)
+        assert member.stage is GONE
 
     @rule(member=consumes(members))
     def leave_twice(self, member: Member) -> None:
@@ -124,36 +240,100 @@ class RoomMachine(RuleBasedStateMachine):
         self.leave(member)
         self.half_close(member)
 
+    @rule(member=members)
+    def dismiss(self, member: Member) -> None:
+        self.room.dismiss(member, self.now, "kicked", "kicked")
+        if member in self.inside:
+            self.models[member].answer("kicked")
+            self.leaves(member)
+
     @rule(seconds=st.floats(0, LINGER / 2))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
+        paused = [member for member in self.inside if member.paused]
         self.room.tick(self.now)
+        for member in self.room.at(FINISHED):  # in the order in which they were ended
+            if member in self.inside:
+                assert self.models[member].since + IDLE <= self.now
+                self.models[member].answer(f"nothing heard of you for {IDLE:g} s: bye")
+                self.leaves(member)
+        for member in paused:
+            bucket = self.models[member].bucket
+            assert bucket
+            assert bool(member.paused) == (bucket.wait(self.now) > 0)
+            if not member.paused:
+                self.models[member].since = self.now
 
     @rule()
     def trim(self) -> None:
         self.room.moved()
         self.room.trim(self.inside)
 
-    @invariant()
-    def counts_are_exact(self) -> None:
-        assert list(self.room.inside) == self.inside
-
-    @invariant()
-    def debts_are_known(self) -> None:
-        for member, model in self.models.items():
-            if model.owed and member.stage is not GONE:
-                assert member.owed
-            assert member.sent == len(model.got)
+    @rule()
+    def turn(self) -> None:
+        """What a backend does: give each member that is named all that it is owed."""
+        named = dict.fromkeys(self.room.moved())
+        alone, together = take_together(named)
+        for data, group in together:
+            for member in group:
+                assert self.models[member].owed.startswith(data)
+                self.models[member].owed = self.models[member].owed[len(data) :]
+        for member in {**dict.fromkeys(alone), **dict.fromkeys(self.room.touched())}:
+            self.drain_all(member)
+        for member in named:
+            self.drain_all(member)
+        self.room.trim([])
+        assert self.room.quiet
 
     @precondition(lambda self: self.models)
     @rule(member=members)
     def drain_all(self, member: Member) -> None:
         model = self.models[member]
         while member.stage is not GONE and (data := member.take()):
-            model.got += data
             assert model.owed.startswith(bytes(data))
             model.owed = model.owed[len(data) :]
         assert member.stage is GONE or not model.owed
+
+    @precondition(lambda self: not self.closed and len(self.models) > 3)
+    @rule()
+    def close(self) -> None:
+        self.room.close(self.now)
+        self.closed = True
+        odd = numbered(self.seq + 1, "Announced ", b"%d" % len(self.names))
+        self.happens(b"! server shutting down\n", odd)
+        for member in self.inside:
+            self.models[member].deaf = True
+        self.inside.clear()
+
+    # What always holds
+
+    @invariant()
+    def counts_are_exact(self) -> None:
+        assert list(self.room.inside) == self.inside
+        assert [person.name for person in self.room.ledger.people.values()] == self.names
+        assert self.room.users_from("m") == sum(member.stage is not GONE for member in self.models)
+
+    @invariant()
+    def events_are_numbered(self) -> None:
+        assert {log.seq for log in self.room.ledger.logs.values()} == {self.seq}
+
+    @invariant()
+    def logs_have_readers(self) -> None:
+        read = {self.models[member].word for member in self.inside}
+        assert self.closed or set(self.room.ledger.logs) == {"text"} | read
+
+    @invariant()
+    def debts_are_known(self) -> None:
+        for member, model in self.models.items():
+            if model.owed and member.stage is not GONE:
+                assert member.owed
+
+    @invariant()
+    def nobody_is_idle_for_too_long(self) -> None:
+        if self.limits.idle_timeout:
+            deadline = self.room.deadlines.first
+            for member in self.inside:
+                assert member.paused or (deadline is not None and deadline <= self.models[member].since + IDLE)
 
 
 class LockedRoomMachine(RoomMachine):
@@ -162,6 +342,15 @@ class LockedRoomMachine(RoomMachine):
     password = b"open sesame"
 
 
+class StrictRoomMachine(RoomMachine):
+    """The same, with a rate and a time for idleness."""
+
+    limits = Limits(max_lag=1 << 20, rate=2, burst=4, idle_timeout=IDLE)
+
+
 TestRoom = RoomMachine.TestCase
 TestLockedRoom = LockedRoomMachine.TestCase
-TestRoom.settings = TestLockedRoom.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestStrictRoom = StrictRoomMachine.TestCase
+TestRoom.settings = TestLockedRoom.settings = TestStrictRoom.settings = settings(
+    max_examples=50, stateful_step_count=40, deadline=None
+)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from chatctl import wire
 from chatctl.wire import Kind, LineDecoder, Rejected
+from chatctl.wire.events import Fact, Said
 
 # Bytes in which every special case of the wire is likely.
 PIECES = st.sampled_from(
@@ -80,7 +81,7 @@ def test_clean_is_idempotent(text: str) -> None:
 def test_what_is_said_is_understood(name: str, text: str) -> None:
     """Whatever a member says, a reader of the wire takes it for that member's words."""
     text = wire.clean(text).replace("\n", "")
-    line = wire.text.said(name, [text.encode()]).decode().removesuffix("\n")
+    line = wire.text.others(Fact(Said(1, (text.encode(),)), 1, name, 1)).decode().removesuffix("\n")
     assert wire.parse(line)[0:1] + wire.parse(line)[2:4] == (Kind.MESSAGE, name, text)
 
 

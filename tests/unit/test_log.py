@@ -1,5 +1,7 @@
 """The log and its views."""
 
+import pytest
+
 from chatctl.room.log import CHUNK, Log, View, take_together
 
 
@@ -13,7 +15,7 @@ def test_views_at_one_cursor_share_one_object() -> None:
     assert (alone, together) == ([], views)
     assert data == log.read(0, log.tip)
     assert not any(view.owed for view in views)
-    assert log.lines == 1000
+    assert log.seq == 1000
 
 
 def test_who_has_something_of_its_own() -> None:
@@ -30,6 +32,50 @@ def test_who_has_something_of_its_own() -> None:
     assert list(together) == [(b"line\nmore\n", [views[0]]), (b"more\n", [views[3]])]
     assert [view.owed for view in views] == [False, True, True, False]
     assert [bytes(view.take()) for view in views[1:3]] == [b"hi\nline\nmore\n", b"ne\n"]
+
+
+def test_logs_are_told_apart() -> None:
+    """Views at one cursor of two logs take from their own."""
+    logs = [Log(), Log()]
+    views = [View(logs[number % 2]) for number in range(4)]
+    for number, log in enumerate(logs):
+        log.append(b"%d\n" % number)
+    alone, together = take_together(views)
+    assert alone == []
+    assert list(together) == [(b"0\n", views[::2]), (b"1\n", views[1::2])]
+
+
+def test_events_have_numbers() -> None:
+    """Each event can be found by its number, however entries were filled, as long as it is kept."""
+    log = Log(seq=40)
+    begins = {41 + number: log.append(b"%04d\n" % number) for number in range(1000)}
+    begins[1041] = log.append(b"a\nb\n", 2)
+    begins[1042] = begins[1041] + 2
+    assert log.seq == 1042
+    assert all(log.position(seq) == begin for seq, begin in begins.items())
+    assert log.position(1043) == log.tip
+    log.trim(3000)
+    first = next(seq for seq, begin in begins.items() if begin >= log.start)
+    assert first > 41
+    assert log.position(first) == begins[first]
+
+
+def test_what_must_not_be_done_with_a_view() -> None:
+    """Overlays are made in order and none behind an end; what was kept goes before anything else is taken."""
+    log = Log()
+    view = View(log)
+    log.append(b"0123456789")
+    view.overlay(5, 8, b"x")
+    with pytest.raises(AssertionError, match="in order"):
+        view.overlay(7, 9, b"y")
+    view.keep(b"tail", 2)
+    with pytest.raises(AssertionError, match="before anything else"):
+        view.keep(b"more", 2)
+    with pytest.raises(AssertionError):
+        view.deafen()
+    view.end()
+    with pytest.raises(AssertionError, match="behind an end"):
+        view.tell(b"late")
 
 
 def test_takes_are_bounded() -> None:

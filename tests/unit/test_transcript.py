@@ -15,6 +15,8 @@ import pytest
 
 from chatctl.errors import ResourceError
 from chatctl.room.log import Log
+from chatctl.server.console import Outlet
+from chatctl.server.lock import Lock
 from chatctl.server.transcript import Transcript
 from tests.rooms import PATIENCE
 
@@ -28,23 +30,23 @@ class Book:
 
     def __init__(self, path: Path) -> None:
         self.log = Log()
-        self.lock = threading.Lock()
-        self.transcript = Transcript(self.log, self.lock, str(path))
-        self.transcript.start()
+        self.lock = Lock()
+        self.outlet = Outlet(self.log, self.lock, Transcript(str(path)))
+        self.outlet.start()
 
     def say(self, *lines: str) -> None:
         """Append some lines in one turn."""
         with self.lock:
             for line in lines:
                 self.log.append(line.encode() + b"\n")
-            self.transcript.wake()
+            self.outlet.wake()
 
     def reopen(self) -> None:
         with self.lock:
-            self.transcript.reopen()
+            self.outlet.reopen()
 
     def close(self) -> None:
-        self.transcript.close(PATIENCE)
+        self.outlet.close(PATIENCE)
 
 
 class Records(logging.Handler):
@@ -148,7 +150,7 @@ def test_a_path_that_cannot_be_opened(path: Path) -> None:
     """One line that names the file and the reason."""
     path.mkdir()
     with pytest.raises(ResourceError, match=f"^cannot open the transcript {path}: Is a directory$"):
-        Transcript(Log(), threading.Lock(), str(path))
+        Transcript(str(path))
 
 
 def test_the_thread_closes_the_file(book: Callable[[], Book]) -> None:
@@ -276,6 +278,6 @@ def test_a_transcript_that_falls_behind(book: Callable[[], Book], path: Path) ->
         for _ in range(3):
             room.log.append(b"x" * 4000 + b"\n")
         room.log.trim(room.log.tip)
-        room.transcript.wake()
+        room.outlet.wake()
     room.close()
     assert texts(path) == ["! 3 lines skipped: this output is too slow"]

@@ -3,7 +3,8 @@
 import pytest
 
 from chatctl import wire
-from chatctl.wire import Event, Kind, LineDecoder, Rejected
+from chatctl.wire import Event, Kind, LineDecoder, Rejected, text
+from chatctl.wire.events import Announced, Entered, Fact, Left, Said
 
 TOO_LONG, TLS, HTTP = Rejected.TOO_LONG, Rejected.TLS, Rejected.HTTP
 
@@ -84,7 +85,7 @@ def test_a_client_takes_what_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "host", "text"),
+    ("found", "host", "written"),
     [
         (("127.0.0.1", 5000), "127.0.0.1", "127.0.0.1:5000"),
         (("::1", 5000, 0, 0), "::1", "[::1]:5000"),
@@ -93,22 +94,25 @@ def test_a_client_takes_what_comes() -> None:
         ("", "", "somebody who has gone"),
     ],
 )
-def test_address(found: tuple[object, ...], host: str, text: str) -> None:
+def test_address(found: tuple[object, ...], host: str, written: str) -> None:
     """What a socket says of a peer; an IPv4 address is one in whatever clothes it comes."""
     address = wire.Address.of(found)
-    assert address.host == host
-    assert str(address) == text
+    assert (address.host, str(address)) == (host, written)
+
+
+A = wire.Address("a", 1)
 
 
 @pytest.mark.parametrize(
     ("data", "line"),
     [
         (wire.started(9999), "Chat Server started on port 9999."),
-        (wire.text.connected(1), "> Connected to the chat server (1 user online)"),
-        (wire.text.entered("a:1", 2), "> New user a:1 entered (2 users online)"),
-        (wire.text.left("a:1", 0), "< The user a:1 left (0 user online)"),
-        (wire.text.said("a:1", [b"x", b"y"]), "[a:1] x\n[a:1] y"),
-        (wire.text.echo([b"x"]), "[You] x"),
+        (text.own(Fact(Entered("a:1", A), 1, "a:1", 1)), "> Connected to the chat server (1 user online)"),
+        (text.others(Fact(Entered("a:1", A), 1, "a:1", 2)), "> New user a:1 entered (2 users online)"),
+        (text.others(Fact(Left(1), 9, "a:1", 0)), "< The user a:1 left (0 user online)"),
+        (text.others(Fact(Said(1, (b"x", b"y")), 2, "a:1", 2)), "[a:1] x\n[a:1] y"),
+        (text.own(Fact(Said(1, (b"x",)), 2, "a:1", 2)), "[You] x"),
+        (text.others(Fact(Announced("x"), 3, "", 2)), "! x"),
         (wire.answer("x", "y"), "! x\n! y"),
     ],
 )

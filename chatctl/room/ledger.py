@@ -1,0 +1,107 @@
+"""What has happened in the room, and who is in it: told in records, of which each is applied once, in one order.
+
+    post(record)     somebody wants it to happen; with one server it happens at once
+    apply(record)    changes who is here, gives the events their numbers, and appends to the log of each dialect
+
+Only `Ledger.apply` writes people, names, counts, numbers and logs. Everything else about a member (its link, its pace,
+its ending) is not the ledger's: a person is who is here and is counted, and need have no link.
+"""
+
+from collections import Counter
+
+from chatctl.room.log import Log, View
+from chatctl.wire import Address
+from chatctl.wire.dialects import DIALECTS
+from chatctl.wire.events import Announced, Entered, Fact, Left, Record, Said
+
+
+class Person:
+    """Somebody in the room.
+
+    ``uid`` is a number that nobody else has or had. ``view``: of the link that it has here, if it has one.
+    """
+
+    __slots__ = ("address", "name", "uid", "view")
+
+    def __init__(self, uid: int, name: str, address: Address, view: View | None) -> None:
+        self.uid = uid
+        self.name = name
+        self.address = address
+        self.view = view
+
+
+class Ledger:
+    """The room in records.
+
+    ``people`` are who is here, by their numbers, in the order in which they came. ``lines`` counts what they said.
+    ``logs`` has the log of each dialect that is read; that of the plain one is always there.
+    """
+
+    def __init__(self) -> None:
+        self.people: dict[int, Person] = {}
+        self.lines = 0
+        self.logs: dict[str, Log] = {"text": Log()}
+        self._readers: Counter[Log] = Counter()
+        self._last = 0  # the number of who came last
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest event."""
+        return self.logs["text"].seq
+
+    def read(self, word: str) -> Log:
+        """The log of a dialect, for a new reader; it begins now, if nobody reads it yet."""
+        if word not in self.logs:
+            self.logs[word] = Log(DIALECTS[word], self.seq)
+        return self.logs[word]
+
+    def post(self, record: Record, view: View | None = None) -> None:
+        """Have something happen.
+
+        Args:
+            record: what.
+            view: of the link of somebody who enters; None: it has none here.
+        """
+        self.apply(record, view)
+
+    def apply(self, record: Record, view: View | None = None) -> None:
+        """Let something be so from now on. What concerns somebody who is not here changes nothing."""
+        match record:
+            case Said(uid, lines):
+                if person := self.people.get(uid):
+                    self.lines += len(lines)
+                    self._tell(record, person, len(lines))
+            case Entered(name, address):
+                self._last += 1
+                person = self.people[self._last] = Person(self._last, name, address, view)
+                if view is not None:
+                    self._readers[view.log] += 1
+                    view.uid = person.uid
+                    view.hear(view.log.tip)
+                self._tell(record, person)
+            case Left(uid):
+                if person := self.people.pop(uid, None):
+                    if person.view is not None:
+                        self._part(person.view)
+                    self._tell(record, person)
+            case Announced():
+                self._tell(record)
+
+    def _tell(self, record: Record, person: Person | None = None, events: int = 1) -> None:
+        """Append what happened to each log; the person whom it concerns sees it in words of its own."""
+        fact = Fact(record, self.seq + 1, person.name if person else "", len(self.people))
+        view = person.view if person else None
+        for log in self.logs.values():
+            begin = log.append(log.dialect.others(fact), events)
+            if view is not None and view.log is log and (own := log.dialect.own(fact)) is not None:
+                view.overlay(begin, log.tip, own)
+
+    def _part(self, view: View) -> None:
+        """End a view here, and its log when nobody is left who reads it."""
+        view.end()
+        self._readers[view.log] -= 1
+        if not self._readers[view.log]:
+            del self._readers[view.log]
+            for word, log in list(self.logs.items()):
+                if log is view.log and word != "text":
+                    del self.logs[word]
