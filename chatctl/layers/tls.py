@@ -98,7 +98,7 @@ class Layer:
         self.begun = False
         self.established = False
         self.ended = False
-        self.error: ssl.SSLError | None = None
+        self.error: OSError | None = None
 
     def start(self) -> None:
         """Begin the handshake; the client's side speaks first."""
@@ -149,6 +149,10 @@ class Layer:
                 self.closed = True
                 with contextlib.suppress(ssl.SSLError):  # it wants the peer's close_notify as well
                     self._tls.unwrap()
+
+    def explain(self, error: OSError) -> str:
+        """What went wrong, in words for the user."""
+        return explain(error)
 
     @property
     def pending(self) -> bool:
@@ -231,7 +235,7 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
     return context
 
 
-def explain(error: ssl.SSLError) -> str:
+def explain(error: OSError) -> str:
     """What went wrong, in words for the user."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFICATION.get(error.verify_code, f"its certificate is not accepted: {error.verify_message}")

@@ -72,7 +72,7 @@ def serve(
         logging.logThreads = False  # else logging keeps an entry for each reader thread for good
         limits = within_descriptors(limits)
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
-        secure = certificates()
+        layers = certificates()
         key = None if password_file is None else password.read(password_file)
         if key is not None and LineDecoder(limits.max_line, guard=True).feed(key + b"\n") != [key]:
             raise ResourceError(
@@ -95,7 +95,7 @@ def serve(
             sockets = listener.bind(host, port)
         module, name = MODES[mode].split(":")
         backend = getattr(importlib.import_module(module), name)
-        server = backend(room, lock, sockets, secure=secure, outlets=outlets)
+        server = backend(room, lock, sockets, layers=layers, outlets=outlets)
         operator = operation.Operator(server, certificates, diagnostics.say)
         if metrics:
             from chatctl.server import metrics as scraped

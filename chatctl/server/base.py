@@ -16,25 +16,23 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from chatctl import wire
 from chatctl.descriptors import raise_limit
+from chatctl.layers import Layer
 from chatctl.room.door import FULL, Door
 from chatctl.room.limits import Limits
 from chatctl.room.room import SPEAKS_TLS, Room
 from chatctl.room.stages import FELL_BEHIND, GRACE, KNOCKING
+from chatctl.server.channel import Channel
 from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
 from chatctl.server.lock import Lock
 from chatctl.wire import Address
-
-if TYPE_CHECKING:
-    from chatctl.server.secure import Secure
 
 DEFAULT_USERS = 10_000
 """Members at a time, where nobody says how many."""
@@ -70,7 +68,7 @@ class Server(abc.ABC):
         room: whom the links join.
         lock: guards the room.
         sockets: what `listener.bind` gave.
-        secure: puts the sockets of those who come under TLS; None: they speak plain text. It may be replaced.
+        layers: makes those of a newcomer's connection, none for plain text. It may be replaced.
         outlets: what shows the room's log, the console first.
     """
 
@@ -80,7 +78,7 @@ class Server(abc.ABC):
         lock: Lock,
         sockets: list[socket.socket],
         *,
-        secure: "Callable[[socket.socket], Secure] | None",
+        layers: Callable[[], Sequence[Layer]],
         outlets: list[Outlet],
     ) -> None:
         self.room = room
@@ -95,7 +93,7 @@ class Server(abc.ABC):
         self.selector = selectors.DefaultSelector()
         self.listener = Listener(sockets, self.selector, self._welcome)
         self._since = time.time()
-        self.secure = secure
+        self.layers = layers
         self._stopping = False
         self._calls: deque[Callable[[], None]] = deque()
         self._caught: list[int] = []  # signals that were not acted on yet
@@ -183,20 +181,22 @@ class Server(abc.ABC):
             self._waker.send(b"\0")
 
     def receive(self, link: Link, data: bytes | None) -> None:
-        """Hand the room what was read of a link; empty at its end, None when TLS had it all. The lock is held."""
+        """Hand the room what was read of a link; empty at its end, None when its layers had it all."""
+        assert self.lock.held
         now = time.monotonic()
-        if link.secure:
-            if link.secure.established and link.stage is KNOCKING:
+        layered = link.layered
+        if layered:
+            if layered.established and link.stage is KNOCKING:
                 self.room.join(link, now)
-            if link.secure.pending:
+            if layered.pending:
                 self.room.touch(link)
         if data is not None:
             self.room.receive(link, data, now)
-            if not data or (link.secure and link.secure.ended):
+            if not data or (layered and layered.ended):
                 link.eof = True
                 self.room.receive(link, b"", now)
-        if link.secure and link.secure.failure:
-            self._fail_tls(link, link.secure)
+        if layered and layered.failure:
+            self._fail_tls(link, layered)
 
     def lose(self, link: Link, error: OSError) -> None:
         """Give up a link that failed. The lock is held."""
@@ -207,10 +207,10 @@ class Server(abc.ABC):
         if link.was_reset:
             self.lose(link, ConnectionResetError())
 
-    def _fail_tls(self, link: Link, secure: "Secure") -> None:
+    def _fail_tls(self, link: Link, layered: Channel) -> None:
         """End a link whose TLS cannot go on: an alert is still to be sent, or the truth in plain text."""
-        if secure.speaks_tls:
-            self.room.finish(link, time.monotonic(), f"TLS failed: {secure.failure}")
+        if layered.begun:
+            self.room.finish(link, time.monotonic(), f"TLS failed: {layered.failure}")
         else:
             self.room.dismiss(link, time.monotonic(), SPEAKS_TLS, "spoke no TLS")
 
@@ -252,7 +252,7 @@ class Server(abc.ABC):
             return why
         if len(self.links) >= self.door.max_users + _PARTING:
             return FULL
-        link = Link(self.room.ledger.read("text"), address, sock, self.secure(sock) if self.secure else None)
+        link = Link(self.room.ledger.read("text"), address, sock, self.layers())
         try:
             self.start(link)
         except (RuntimeError, OSError) as error:
@@ -261,7 +261,7 @@ class Server(abc.ABC):
         link.watch_over()
         self.links.add(link)
         self.room.arrive(link)
-        if link.secure:
+        if link.layered:
             self.room.knock(link, time.monotonic())
         else:
             self.room.join(link, time.monotonic())

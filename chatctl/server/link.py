@@ -3,15 +3,14 @@
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from chatctl.keepalive import keep_alive
+from chatctl.layers import Layer
 from chatctl.room.log import Log
 from chatctl.room.stages import FINISHED, Member
+from chatctl.server.channel import Channel
 from chatctl.wire import Address
-
-if TYPE_CHECKING:
-    from chatctl.server.secure import Secure
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, no time: close() resets and the kernel frees what was not sent
 
@@ -25,30 +24,30 @@ class Link(Member):
     """A member with a socket.
 
     The socket is a blocking one without a timeout in both modes: what must not wait says MSG_DONTWAIT. Bytes are
-    received and sent through ``channel``: that is the socket, or ``secure``, the same under TLS.
+    received and sent through ``channel``: that is the socket, or what stands before it: ``layered``, if it has layers.
 
     ``eof``: the peer has closed its end, nothing more will be read. ``shut``: we have closed ours, nothing more
     will be sent. ``watched``: what the selector watches it for.
     """
 
-    __slots__ = ("channel", "eof", "secure", "shut", "sock", "watched")
+    __slots__ = ("channel", "eof", "layered", "shut", "sock", "watched")
 
-    def __init__(self, log: Log, address: Address, sock: socket.socket, secure: "Secure | None") -> None:
+    def __init__(self, log: Log, address: Address, sock: socket.socket, layers: Sequence[Layer]) -> None:
         super().__init__(log, address)
         self.sock = sock
-        self.secure = secure
-        self.channel: socket.socket | Secure = secure or sock
+        self.layered = Channel(sock, layers) if layers else None
+        self.channel: socket.socket | Channel = self.layered or sock
         self.eof = False
         self.shut = False
         self.watched = 0
 
     def last_words(self) -> bool:
-        """Whether TLS itself has something to send, when all else is sent: of a finished link, that this is the end."""
-        if self.secure is None:
+        """Whether a layer itself has something to send, when all else is sent: that this is the end, once it is."""
+        if self.layered is None:
             return False
         if self.stage is FINISHED:
-            self.secure.close()
-        return self.secure.pending
+            self.layered.close()
+        return self.layered.pending
 
     @property
     def was_reset(self) -> bool:

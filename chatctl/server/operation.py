@@ -11,11 +11,11 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 from chatctl import wire
 from chatctl.errors import ResourceError
+from chatctl.layers import Layer
 from chatctl.room import commands, door
 from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE
 from chatctl.server import systemd
@@ -23,27 +23,25 @@ from chatctl.server.base import Server
 from chatctl.server.keyboard import Keyboard, usable
 from chatctl.wire import words
 
-if TYPE_CHECKING:
-    import socket
-
-    from chatctl.server.secure import Secure
-
-    Certificates = Callable[[], Callable[[socket.socket], Secure] | None]
+Certificates = Callable[[], Callable[[], Sequence[Layer]]]
 
 log = logging.getLogger("chatctl.server")
 
 
-def certificates(cert: str | None, key: str | None, client_ca: str | None) -> "Certificates":
+def certificates(cert: str | None, key: str | None, client_ca: str | None) -> Certificates:
     """How to load the server's certificates, now and again; without any there is no TLS.
 
-    What is loaded puts a socket under TLS. Loading raises `ResourceError`.
+    What is loaded makes the layers of a connection. Loading raises `ResourceError`.
     """
     if cert is None:
-        return lambda: None
-    from chatctl.layers.tls import server_context
-    from chatctl.server.secure import Secure
+        return lambda: tuple
+    from chatctl.layers import tls
 
-    return lambda: functools.partial(Secure, context=server_context(cert, key, client_ca))
+    def load() -> Callable[[], Sequence[Layer]]:
+        context = tls.server_context(cert, key, client_ca)
+        return lambda: (tls.Layer(context, server_side=True),)
+
+    return load
 
 
 class Operator:
@@ -55,7 +53,7 @@ class Operator:
         say: prints a line on stderr.
     """
 
-    def __init__(self, server: Server, certificates: "Certificates", say: Callable[[str], None]) -> None:
+    def __init__(self, server: Server, certificates: Certificates, say: Callable[[str], None]) -> None:
         self._server = server
         self._certificates = certificates
         self._say = say
@@ -145,7 +143,7 @@ class Operator:
             for outlet in self._server.outlets:
                 outlet.reopen()
         try:
-            self._server.secure = self._certificates()
+            self._server.layers = self._certificates()
         except ResourceError as error:
             log.error("keeping the old certificates: %s", error)
         log.info("reloaded")

@@ -74,7 +74,7 @@ class ThreadsServer(Server):
 
     def _read(self, link: Link) -> None:
         """Read a link until its end: the life of its reader thread."""
-        size = _RECEIVE_TLS if link.secure else _RECEIVE
+        size = _RECEIVE_TLS if link.layered else _RECEIVE
         while not (link.eof or link.stage is GONE):
             data: bytes | None = None
             failure: OSError | None = None
@@ -87,7 +87,7 @@ class ThreadsServer(Server):
             with self.lock:
                 while self._flushing and self.room.backlog > _BACKLOG:
                     self._caught_up.wait()
-                if data == b"" and not link.secure and link.stage not in (FINISHED, GONE) and link.was_reset:
+                if data == b"" and not link.layered and link.stage not in (FINISHED, GONE) and link.was_reset:
                     failure = ConnectionResetError()
                 if failure:
                     self.lose(link, failure)
