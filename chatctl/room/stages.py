@@ -68,6 +68,9 @@ class Pause(enum.Enum):
     RATE = "it has sent too much"
 
 
+_READ: frozenset[Pause] = frozenset()  # of a member that is not paused: one for all
+
+
 class Member(View):
     """One member: a view of a log of the room, where it comes from, and what its input has come to.
 
@@ -86,7 +89,7 @@ class Member(View):
         self.stage = KNOCKING
         self.bucket: Bucket | None = None
         self.reason = ""
-        self.paused: frozenset[Pause] = frozenset()
+        self.paused = _READ
         self.tries = 0
         self.ignored = 0
         self.heard = 0.0
@@ -255,7 +258,7 @@ class Lobby(Generic[M]):
         else:
             self._at[stage][member] = None
         if stage in (FINISHED, GONE):
-            member.paused = frozenset()
+            member.paused = _READ
             self.touch(member)
 
     def _depart(self, member: M, stage: Stage, reason: str, count: Counter[str]) -> None:

@@ -95,7 +95,7 @@ def serve(
             sockets = listener.bind(host, port)
         module, name = MODES[mode].split(":")
         backend = getattr(importlib.import_module(module), name)
-        server = backend(room, lock, sockets, layers=layers, outlets=outlets)
+        server = stack.enter_context(backend(room, lock, sockets, layers=layers, outlets=outlets))
         operator = operation.Operator(server, certificates, diagnostics.say)
         if metrics:
             from chatctl.server import metrics as scraped
@@ -104,5 +104,6 @@ def serve(
             stack.callback(served.close)
             logging.getLogger("chatctl.server").info("metrics on port %d", served.port)
         operator.attend(_STDIN, _STDOUT)
-        server.call(functools.partial(systemd.notify, "READY=1"))  # once signals are caught
-        server.run(operator.signals)
+        server.loop.call(functools.partial(systemd.notify, "READY=1"))  # once signals are caught
+        with server.loop.signals(operator.signals):
+            server.run()

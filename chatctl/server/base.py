@@ -1,23 +1,18 @@
-"""What both modes share: the loop around the listener, the wake-up by signals, the endings of links, the shutdown.
+"""What both modes share: admission, the endings of links, the outlets, the shutdown.
 
-The main thread runs the loop. In select mode it serves the members as well; in threads mode it lets newcomers in and
-watches the deadlines. One lock guards the room; whoever holds it does nothing that blocks.
-
-A signal handler only notes the signal; `signal.set_wakeup_fd` has it wake the loop, through a socket pair. It does so
-little because the next signal interrupts it: a storm of them must not nest.
+One thread runs the loop: the main thread of the program, or one of a test. In select mode it serves the members as
+well; in threads mode it lets newcomers in and watches the deadlines. One lock guards the room.
 """
 
 import abc
 import contextlib
 import logging
 import math
-import selectors
-import signal
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Self
 
 from chatctl import wire
 from chatctl.descriptors import raise_limit
@@ -32,17 +27,21 @@ from chatctl.server.counters import Counters
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
 from chatctl.server.lock import Lock
+from chatctl.server.loop import Loop
 from chatctl.wire import Address
 
 DEFAULT_USERS = 10_000
 """Members at a time, where nobody says how many."""
 
-RESERVE = 64
-"""Descriptors left for what is no member: standard streams, listeners, the selector, the refused, those who left."""
+RESERVE = 20
+"""Descriptors left for what is no member: standard streams (3), the selector and what wakes it (3), listeners (4), the
+one to be given up when there is no other, the transcript while it is reopened (2), metrics and a scraper (2), a file of
+certificates, and some of the refused (4). When there are more of those, newcomers are turned away for a while."""
+
+_SHOWN = 64 * 1024  # bytes that outlets may be behind while a burst is under way
 
 _PARTING = 16  # links beyond the limit of users: of members that have left and not closed their end yet
 
-_LONGEST = 3600.0  # seconds of a wait: epoll_wait(2) knows no more than 24 days
 
 log = logging.getLogger("chatctl.server")
 
@@ -83,58 +82,35 @@ class Server(abc.ABC):
     ) -> None:
         self.room = room
         self.lock = lock
+        self.layers = layers
         limits = room.limits
         self.door = Door(limits.max_users or 0, limits.max_per_ip, limits.allow, limits.deny)
         self.console, *_ = self.outlets = outlets
         self.links: set[Link] = set()
         self.sent = 0  # bytes that went to members
         self.stalled: set[Link] = set()  # those whose sockets took less than they were given
-        self.due = math.inf  # when the main thread looks at its deadlines next, if nothing wakes it
-        self.selector = selectors.DefaultSelector()
-        self.listener = Listener(sockets, self.selector, self._welcome)
+        self.due = math.inf  # when the loop looks at its deadlines next, if nothing wakes it
+        self.loop = Loop()
+        self.listener = Listener(sockets, self.loop.selector, self._welcome)
         self._since = time.time()
-        self.layers = layers
         self._stopping = False
-        self._calls: deque[Callable[[], None]] = deque()
-        self._caught: list[int] = []  # signals that were not acted on yet
-        self._signals: Mapping[int, Callable[[], None]] = {}
-        self._wakeup, self._waker = socket.socketpair()
-        self._wakeup.setblocking(False)
-        self._waker.setblocking(False)
-        self.selector.register(self._wakeup, selectors.EVENT_READ, self._awake)
 
-    def run(self, signals: Mapping[int, Callable[[], None]]) -> None:
-        """Serve until `stop`, then tell everybody, send what is owed and return. Main thread only.
+    def __enter__(self) -> Self:
+        return self
 
-        Args:
-            signals: by their numbers, what to call in the loop. The lock is not held.
-        """
-        self._catch(signals)
+    def __exit__(self, *_: object) -> None:
+        self.loop.close()
+
+    def run(self) -> None:
+        """Serve until `stop`, then tell everybody, send what is owed and return."""
         for outlet in self.outlets:
             outlet.start(wire.started(self.listener.port) if outlet is self.console else b"")
         while not self._stopping or self.links or self.listener.lingering:
-            with self.lock:
-                timeout = self._timeout()
-            for key, mask in self.selector.select(timeout):
-                key.data(mask)
-            now = time.monotonic()
-            self.listener.tick(now)
-            with self.lock:
-                self.room.tick(now)
-            self.flush()
+            self.turn()
         self._close_outlets()
-        self._ignore_signals()
-        self.selector.close()
-        self._wakeup.close()
-        self._waker.close()
-
-    def call(self, function: Callable[[], None]) -> None:
-        """Have the main thread call something, without the lock. Any thread."""
-        self._calls.append(function)
-        self.wake()
 
     def stop(self) -> None:
-        """Begin to end; when asked for twice, end at once. The lock is not held. Main thread only."""
+        """Begin to end; when asked for twice, end at once. In the loop's thread."""
         now = time.monotonic()
         if self._stopping:
             self._end = now
@@ -149,7 +125,7 @@ class Server(abc.ABC):
             self.room.close(now)
 
     def counters(self) -> Counters:
-        """What was counted so far. Any thread; the lock is not held."""
+        """What was counted so far. Any thread."""
         with self.lock:
             return Counters(
                 since=self._since,
@@ -165,20 +141,37 @@ class Server(abc.ABC):
 
     @abc.abstractmethod
     def start(self, link: Link) -> None:
-        """Begin to read a link. The lock is held.
+        """Begin to read a link.
 
         Raises:
             RuntimeError, OSError: there is nothing to read it with.
         """
 
     @abc.abstractmethod
-    def flush(self) -> None:
-        """See that every member gets what it is owed, and act on every ending. The lock is not held."""
+    def turn(self) -> None:
+        """Wait for what comes next, act on it and on the deadlines, and see that every member gets what it is owed."""
 
-    def wake(self) -> None:
-        """Have the main thread look at its deadlines and its ends anew. Any thread."""
-        with contextlib.suppress(BlockingIOError):  # it is about to, then
-            self._waker.send(b"\0")
+    def tick(self) -> None:
+        """Act on the deadlines that have come."""
+        now = time.monotonic()
+        self.listener.tick(now)
+        with self.lock:
+            self.room.tick(now)
+
+    def wake_outlets(self, *, idle: bool) -> None:
+        """Have what was said shown, now that nobody has to be sent anything, or as soon as that is much.
+
+        A thread that is woken in the middle of a burst takes turns with the one that sends.
+        """
+        assert self.lock.held
+        for outlet in self.outlets:
+            outlet.wake(0 if idle else _SHOWN)
+
+    def look_ahead(self) -> None:
+        """Find out when the next deadline is ``due``."""
+        assert self.lock.held
+        deadlines = (self.room.deadlines.first, self.listener.deadline)
+        self.due = min((at for at in deadlines if at is not None), default=math.inf)
 
     def receive(self, link: Link, data: bytes | None) -> None:
         """Hand the room what was read of a link; empty at its end, None when its layers had it all."""
@@ -199,11 +192,13 @@ class Server(abc.ABC):
             self._fail_tls(link, layered)
 
     def lose(self, link: Link, error: OSError) -> None:
-        """Give up a link that failed. The lock is held."""
+        """Give up a link that failed."""
+        assert self.lock.held
         self.room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))
 
     def glance(self, link: Link) -> None:
-        """Find out whether a link that is not read was reset. The lock is held."""
+        """Find out whether a link that is not read was reset."""
+        assert self.lock.held
         if link.was_reset:
             self.lose(link, ConnectionResetError())
 
@@ -215,10 +210,8 @@ class Server(abc.ABC):
             self.room.dismiss(link, time.monotonic(), SPEAKS_TLS, "spoke no TLS")
 
     def half_close(self, link: Link) -> None:
-        """Close our end of a link that got all that it was owed; when the peer has closed its own, that is all of it.
-
-        The lock is held.
-        """
+        """Close our end of a link that got all that it was owed; when the peer has closed its own too, it is gone."""
+        assert self.lock.held
         if not link.shut:
             link.shut = True
             with contextlib.suppress(OSError):
@@ -228,15 +221,15 @@ class Server(abc.ABC):
             self.room.leave(link, link.reason)
 
     def close(self, link: Link) -> None:
-        """Close a link that is gone. The lock is held, and nobody uses its socket."""
+        """Close a link that is gone, and whose socket nobody uses."""
+        assert self.lock.held
         self.links.discard(link)
         self.stalled.discard(link)
         link.close()
         if self._stopping and not self.links:
-            self.wake()
-        log.log(
-            logging.WARNING if link.reason == FELL_BEHIND else logging.INFO, "%s went: %s", link.address, link.reason
-        )
+            self.loop.wake()
+        level = logging.WARNING if link.reason == FELL_BEHIND else logging.INFO
+        log.log(level, "%s went: %s", link.address, link.reason)
 
     def _welcome(self, newcomers: list[tuple[socket.socket, Address]]) -> None:
         with self.lock:
@@ -274,39 +267,4 @@ class Server(abc.ABC):
         while (left := [outlet for outlet in left if not outlet.close(0.01)]) and (
             time.monotonic() < max(self._end, moment)
         ):
-            for key, mask in self.selector.select(0):  # a second signal
-                key.data(mask)
-
-    def _timeout(self) -> float | None:
-        """Seconds until the next deadline; None: there is none."""
-        self.due = min(
-            (at for at in (self.room.deadlines.first, self.listener.deadline) if at is not None), default=math.inf
-        )
-        return None if self.due == math.inf else min(max(self.due - time.monotonic(), 0), _LONGEST)
-
-    def _awake(self, mask: int) -> None:
-        self._wakeup.recv(4096)
-        caught, self._caught = self._caught, []
-        for number in caught:
-            self._signals[number]()
-        while self._calls:
-            self._calls.popleft()()
-
-    def _catch(self, signals: Mapping[int, Callable[[], None]]) -> None:
-        """Turn signals into wake-ups."""
-
-        def note(number: int, frame: object) -> None:
-            if self._caught.count(number) < 2:  # a second SIGTERM counts, a third does not
-                self._caught.append(number)
-
-        self._signals = signals
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        for number in signals:
-            signal.signal(number, note)
-
-    def _ignore_signals(self) -> None:
-        """What comes now is too late: it must not change the exit status of a good end."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)  # else one in between is reported as a race
-        for number in self._signals:
-            signal.signal(number, signal.SIG_IGN)
-        signal.set_wakeup_fd(-1)
+            self.loop.turn(0)  # a second signal

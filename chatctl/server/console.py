@@ -84,10 +84,10 @@ class Outlet:
             self.tell(first)
         self._thread.start()
 
-    def wake(self) -> None:
-        """Note that the log has grown."""
+    def wake(self, behind: int = 0) -> None:
+        """Note that the log has grown; leave it for later if this is no more than so many bytes behind."""
         assert self._lock.held
-        if self._view.owed:
+        if self._view.lag > behind:
             self._changed.notify()
 
     def reopen(self) -> None:

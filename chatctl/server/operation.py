@@ -78,7 +78,7 @@ class Operator:
             Keyboard(stdin, self._typed).start()
 
     def _typed(self, line: bytes) -> None:
-        self._server.call(functools.partial(self._obey, line.decode()))
+        self._server.loop.call(functools.partial(self._obey, line.decode()))
 
     def _obey(self, line: str) -> None:
         if not line.strip():
@@ -127,7 +127,7 @@ class Operator:
 
     def shutdown(self, argument: str) -> list[str]:
         """End the room, as soon as the lock is free."""
-        self._server.call(self._stop)
+        self._server.loop.call(self._stop)
         return []
 
     def _stop(self) -> None:

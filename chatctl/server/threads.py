@@ -20,17 +20,17 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from chatctl.room.log import CHUNK, take_together
 from chatctl.room.stages import FINISHED, GONE
 from chatctl.server.base import Server
+from chatctl.server.delivery import NO_WAIT, deliver
 from chatctl.server.link import Link
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
-_RECEIVE_TLS = 4096  # under TLS, which has buffers of its own
-_NO_WAIT = socket.MSG_DONTWAIT
+_RECEIVE_LAYERED = 4096  # with layers, which have buffers of their own
 _ROUNDS = 2  # that a reader flushes before it hands over
 _BACKLOG = 1024 * 1024  # bytes waiting to be sent, from which on readers wait before they append more
 _STACK = 256 * 1024  # bytes of address space for a thread's stack; what is not used costs no memory
@@ -50,22 +50,31 @@ class ThreadsServer(Server):
         self._closed = False
         self._gates: dict[Link, _thread.LockType] = {}  # what the readers of paused links wait for
 
-    def run(self, signals: Mapping[int, Callable[[], None]]) -> None:
+    def run(self) -> None:
         """Serve, see `Server.run`."""
-        threading.stack_size(_STACK)
+        before = threading.stack_size(_STACK)
         stand_by = threading.Thread(target=self._stand_by, name="flusher", daemon=True)
         stand_by.start()
-        super().run(signals)
+        super().run()
         self._closed = True
         self._baton.release()
         stand_by.join()
+        threading.stack_size(before)
 
     def start(self, link: Link) -> None:
         """Start the thread that reads a link. It waits for the lock before it says anything."""
         _thread.start_new_thread(self._read, (link,))
         self._reading.add(link)
 
-    def flush(self) -> None:
+    def turn(self) -> None:
+        """Let newcomers in and act on deadlines; the readers do the rest."""
+        with self.lock:
+            self.look_ahead()
+        self.loop.turn(self.due)
+        self.tick()
+        self._flush()
+
+    def _flush(self) -> None:
         """Become the flusher if there is something to flush and nobody else is at it."""
         with self.lock:
             lead = self._lead()
@@ -74,7 +83,7 @@ class ThreadsServer(Server):
 
     def _read(self, link: Link) -> None:
         """Read a link until its end: the life of its reader thread."""
-        size = _RECEIVE_TLS if link.layered else _RECEIVE
+        size = _RECEIVE_LAYERED if link.layered else _RECEIVE
         while not (link.eof or link.stage is GONE):
             data: bytes | None = None
             failure: OSError | None = None
@@ -104,10 +113,11 @@ class ThreadsServer(Server):
             if link.shut:
                 self.half_close(link)
             self._let_go(link)
-        self.flush()
+        self._flush()
 
     def _shut_gate(self, link: Link) -> "_thread.LockType | None":
-        """What the reader of a paused link is to acquire before it reads on. The lock is held."""
+        """What the reader of a paused link is to acquire before it reads on."""
+        assert self.lock.held
         if not link.paused:
             return None
         gate = self._gates[link] = _thread.allocate_lock()
@@ -115,7 +125,8 @@ class ThreadsServer(Server):
         return gate
 
     def _lead(self) -> bool:
-        """Take the role of the flusher, if it is free and there is something to do. The lock is held."""
+        """Take the role of the flusher, if it is free and there is something to do."""
+        assert self.lock.held
         if self._flushing or self.room.quiet:
             return False
         self._flushing = True
@@ -123,8 +134,10 @@ class ThreadsServer(Server):
 
     def _rounds(self, limit: float) -> None:
         """Flush until nothing is owed, or hand over after so many rounds. The role is ours."""
+        went = 0
         while True:
             with self.lock:
+                self.sent += went
                 self._settle()
                 if self.room.quiet:
                     self._flushing = False
@@ -134,19 +147,14 @@ class ThreadsServer(Server):
                 alone, together = self._collect()
             for link in alone:
                 self._send(link)
+            went = 0
             for data, links in together:
-                size = len(data)
-                went = size * len(links)
-                for link in links:
-                    try:
-                        sent = link.channel.send(data, _NO_WAIT)
-                    except OSError as error:
-                        sent = self._fail(link, error)
-                    if sent < size or size == CHUNK or link.stage is FINISHED:  # else that was all, as nearly always
-                        went -= size
-                        self._send(link, data, sent)
-                with self.lock:
-                    self.sent += went
+                short = deliver(data, links)
+                went += len(data) * (len(links) - len(short))
+                for link, sent in short:
+                    self._send(link, data, sent)
+                if len(data) == CHUNK:  # else that was all
+                    self._send_on(links)
             limit -= 1
         self._baton.release()
 
@@ -156,10 +164,11 @@ class ThreadsServer(Server):
             self._rounds(math.inf)
 
     def _collect(self) -> tuple[list[Link], Collection[tuple[bytes, list[Link]]]]:
-        """Begin a round: who has something of its own, and what the others have taken. The lock is held.
+        """Begin a round: who has something of its own, and what the others have taken.
 
         Who is alone takes when its turn comes, so that there is one at a time of what no two share.
         """
+        assert self.lock.held
         stalled = self.stalled
         moved = self.room.moved()
         alone, together = take_together([link for link in moved if link not in stalled] if stalled else moved)
@@ -176,61 +185,78 @@ class ThreadsServer(Server):
                 alone.append(link)
                 if link.stage is FINISHED:
                     self._ending.append(link)
-        for outlet in self.outlets:
-            outlet.wake()
         return alone, together
 
     def _settle(self) -> None:
-        """End a round: take the endings a step further. The lock is held and nobody sends from a batch."""
+        """End a round, whose batch is sent: take the endings a step further."""
+        assert self.lock.held
         for link in self._ending:
             if link not in self.stalled and link.stage is not GONE:
                 self.half_close(link)
         self._ending.clear()
         self.room.trim(self.stalled)
         self._close_parted()
+        self.wake_outlets(idle=self.room.quiet)
         self._caught_up.notify_all()
         if (first := self.room.deadlines.first) is not None and first < self.due:
             self.due = -math.inf  # once is enough
-            self.wake()
+            self.loop.wake()
 
-    def _send(self, link: Link, data: bytes | memoryview | None = None, sent: int = 0) -> None:
-        """Go on after ``sent`` bytes of ``data`` went: send a link all that it is owed, or what it takes."""
+    def _send(self, link: Link, data: bytes | memoryview = b"", sent: int | OSError = 0) -> None:
+        """Go on after ``sent`` bytes of ``data`` went, or an error came: send all that it is owed."""
         while True:
             with self.lock:
-                self.sent += max(sent, 0)
+                went = self._account(link, sent)
                 if link.stage is GONE:  # its socket may be closed at the end of this round: no drainer for it
                     return
-                if data is not None and sent < len(data):
-                    link.keep(data, max(sent, 0))
+                if went < len(data):
+                    link.keep(data, max(went, 0))
                     self._stall(link)
                     return
-                data = self._next(link)
-            if data is None:
+                following = self._next(link)
+            if following is None:
                 return
-            try:
-                sent = link.channel.send(data, _NO_WAIT)
-            except OSError as error:
-                sent = self._fail(link, error)
+            data, sent = following, self._try(link, following)
 
-    def _fail(self, link: Link, error: OSError) -> int:
-        """Nothing was sent, not even nothing: the socket is full, or the link is lost. The lock is not held."""
-        if not isinstance(error, BlockingIOError):
+    def _send_on(self, links: Collection[Link]) -> None:
+        """Send more to those who took as much as is taken at a time."""
+        for link in links:
             with self.lock:
-                self.lose(link, error)
+                stalled = link in self.stalled
+            if not stalled:
+                self._send(link)
+
+    def _try(self, link: Link, data: bytes | memoryview) -> int | OSError:
+        """Send what can be sent at once, without the lock."""
+        try:
+            return link.channel.send(data, NO_WAIT)
+        except OSError as error:
+            return error
+
+    def _account(self, link: Link, sent: int | OSError) -> int:
+        """Count what was sent, or give up the link. -1: not even nothing went, as the socket is full."""
+        assert self.lock.held
+        if isinstance(sent, int):
+            self.sent += sent
+            return sent
+        if not isinstance(sent, BlockingIOError):
+            self.lose(link, sent)
         return -1
 
     def _next(self, link: Link) -> bytes | memoryview | None:
-        """What a link is to be sent next, nothing for what TLS itself has to say, or None. The lock is held.
+        """What a link is to be sent next, nothing for what a layer itself has to say, or None.
 
-        It is held for both: TLS says that this is the end only when nothing else can come any more.
+        The lock is held for both: TLS says that this is the end only when nothing else can come any more.
         """
+        assert self.lock.held
         if link.stage is GONE:
             return None
         data = link.take()
         return data if data or link.last_words() else None
 
     def _stall(self, link: Link) -> None:
-        """Leave a link whose socket is full to a drainer. The lock is held."""
+        """Leave a link whose socket is full to a drainer."""
+        assert self.lock.held
         try:
             _thread.start_new_thread(self._drain, (link,))
         except RuntimeError as error:
@@ -253,23 +279,18 @@ class ThreadsServer(Server):
                         self.half_close(link)
                     self._let_go(link)
                     break
-            try:
-                sent = link.channel.send(data, _NO_WAIT)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                with self.lock:
-                    self.lose(link, error)
-                continue
+            sent = self._try(link, data)
             with self.lock:
-                self.sent += sent
-                link.keep(data, sent)
-                if sent:
+                went = max(self._account(link, sent), 0)
+                if link.stage is not GONE:
+                    link.keep(data, went)
+                if went:
                     self.room.progress(link, time.monotonic())
-        self.flush()
+        self._flush()
 
     def _let_go(self, link: Link) -> None:
-        """Have a link that is gone closed as soon as nobody uses its socket. The lock is held."""
+        """Have a link that is gone closed as soon as nobody uses its socket."""
+        assert self.lock.held
         if link.stage is GONE and link in self.links and link not in self._reading and link not in self.stalled:
             self._parted.add(link)
             if not self._flushing:
