@@ -93,7 +93,8 @@ class Room(Lobby[M]):
         if member.stage not in _HEARD:
             return
         self.received += len(data)
-        member.heard = now
+        if self.limits.idle_timeout:
+            member.heard = now
         items = member.decoder.feed(data) if data else member.decoder.finish()
         if member.stage is OUTSIDE:
             items = self._unlock(member, items, now)
@@ -148,7 +149,6 @@ class Room(Lobby[M]):
 
     def _enter(self, member: M, now: float) -> None:
         self.enter(member)
-        member.heard = now
         self._watch_idle(member, now)
 
     def _unlock(self, member: M, items: list[bytes | Rejected], now: float) -> list[bytes | Rejected]:
@@ -189,6 +189,7 @@ class Room(Lobby[M]):
 
     def _watch_idle(self, member: M, since: float) -> None:
         if self.limits.idle_timeout:
+            member.heard = since
             self.deadlines.set(member, since + self.limits.idle_timeout, Due.IDLE)
 
     def _take_in(self, member: M, items: list[bytes | Rejected], now: float) -> None:

@@ -90,7 +90,7 @@ class Server(abc.ABC):
         self.sent = 0  # bytes that went to members
         self.stalled: set[Link] = set()  # those whose sockets took less than they were given
         self.due = math.inf  # when the loop looks at its deadlines next, if nothing wakes it
-        self.loop = Loop()
+        self.loop = Loop(self.serve)
         self.listener = Listener(sockets, self.loop.selector, self._welcome)
         self._since = time.time()
         self._stopping = False
@@ -146,6 +146,10 @@ class Server(abc.ABC):
         Raises:
             RuntimeError, OSError: there is nothing to read it with.
         """
+
+    def serve(self, link: Link, events: int) -> None:
+        """Act on what the loop says of a link that was registered with it."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def turn(self) -> None:

@@ -12,17 +12,21 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 _LONGEST = 3600.0  # seconds of a wait: epoll_wait(2) knows no more than 24 days
 
 
 class Loop:
-    """Calls what belongs to whatever is ready: the data of a key of the ``selector`` is a function of the events.
+    """Waits for what is ready, and acts on it. One thread runs it; `call` and `wake` are for all others.
 
-    A thread may run one at a time; `call` and `wake` are for all others.
+    Args:
+        serve: is called with the data of a ready key of the ``selector`` and its events, unless that data is a function
+            itself, of the events. (A function for each member would cost more memory than the member.)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, serve: Callable[[Any, int], None]) -> None:
+        self._serve = serve
         self.selector = selectors.DefaultSelector()
         self._calls: deque[Callable[[], None]] = deque()
         self._wakeup, self._waker = socket.socketpair()
@@ -38,7 +42,10 @@ class Loop:
         """
         ready = self.selector.select(min(max(until - time.monotonic(), 0), _LONGEST))
         for key, events in ready:
-            key.data(events)
+            if callable(key.data):
+                key.data(events)
+            else:
+                self._serve(key.data, events)
         return bool(ready)
 
     def call(self, function: Callable[[], None]) -> None:

@@ -7,7 +7,6 @@ short. `selectors.DefaultSelector` is epoll on Linux and kqueue on macOS, so the
 Only this thread changes the room, so it reads it without the lock, which it takes to change it: the outlets read too.
 """
 
-import functools
 import selectors
 import time
 
@@ -67,8 +66,8 @@ class SelectServer(Server):
             with self.lock:
                 room.trim(stalled)
 
-    def _ready(self, link: Link, events: int) -> None:
-        """Act on what the selector says of a link."""
+    def serve(self, link: Link, events: int) -> None:
+        """Read a link that is ready, or send it what it is owed."""
         if events & _WRITE and link.stage is not GONE:
             self._visit(link)
         if events & _READ and link.stage is not GONE:
@@ -150,7 +149,7 @@ class SelectServer(Server):
         if not events:
             selector.unregister(link.sock)
         elif not link.watched:
-            selector.register(link.sock, events, functools.partial(self._ready, link))
+            selector.register(link.sock, events, link)
         else:
-            selector.modify(link.sock, events, functools.partial(self._ready, link))
+            selector.modify(link.sock, events, link)
         link.watched = events
