@@ -24,6 +24,7 @@ from chatctl.room.stages import FELL_BEHIND, GRACE, KNOCKING
 from chatctl.server.channel import Channel
 from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
+from chatctl.server.delivery import Delivery
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
 from chatctl.server.lock import Lock
@@ -87,8 +88,7 @@ class Server(abc.ABC):
         self.door = Door(limits.max_users or 0, limits.max_per_ip, limits.allow, limits.deny)
         self.console, *_ = self.outlets = outlets
         self.links: set[Link] = set()
-        self.sent = 0  # bytes that went to members
-        self.stalled: set[Link] = set()  # those whose sockets took less than they were given
+        self.delivery = Delivery(room, lock, self.stall)
         self.due = math.inf  # when the loop looks at its deadlines next, if nothing wakes it
         self.loop = Loop(self.serve)
         self.listener = Listener(sockets, self.loop.selector, self._welcome)
@@ -133,7 +133,7 @@ class Server(abc.ABC):
                 outside=self.room.waiting,
                 lines=self.room.ledger.lines,
                 bytes_in=self.room.received,
-                bytes_out=self.sent,
+                bytes_out=self.delivery.sent,
                 refused=dict(self.listener.refused),
                 ended=dict(self.room.left),
                 cut=dict(self.room.cut),
@@ -150,6 +150,10 @@ class Server(abc.ABC):
     def serve(self, link: Link, events: int) -> None:
         """Act on what the loop says of a link that was registered with it."""
         raise NotImplementedError
+
+    @abc.abstractmethod
+    def stall(self, link: Link) -> None:
+        """See to a link whose socket took less than it was given: it is sent nothing until that takes more."""
 
     @abc.abstractmethod
     def turn(self) -> None:
@@ -195,16 +199,11 @@ class Server(abc.ABC):
         if layered and layered.failure:
             self._fail_tls(link, layered)
 
-    def lose(self, link: Link, error: OSError) -> None:
-        """Give up a link that failed."""
-        assert self.lock.held
-        self.room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))
-
     def glance(self, link: Link) -> None:
         """Find out whether a link that is not read was reset."""
         assert self.lock.held
         if link.was_reset:
-            self.lose(link, ConnectionResetError())
+            self.delivery.lose(link, ConnectionResetError())
 
     def _fail_tls(self, link: Link, layered: Channel) -> None:
         """End a link whose TLS cannot go on: an alert is still to be sent, or the truth in plain text."""
@@ -228,7 +227,7 @@ class Server(abc.ABC):
         """Close a link that is gone, and whose socket nobody uses."""
         assert self.lock.held
         self.links.discard(link)
-        self.stalled.discard(link)
+        self.delivery.stalled.discard(link)
         link.close()
         if self._stopping and not self.links:
             self.loop.wake()

@@ -19,14 +19,11 @@ import math
 import select
 import socket
 import threading
-import time
-from collections.abc import Collection
 from typing import Any
 
-from chatctl.room.log import CHUNK, take_together
 from chatctl.room.stages import FINISHED, GONE
 from chatctl.server.base import Server
-from chatctl.server.delivery import NO_WAIT, deliver
+from chatctl.server.delivery import attempt
 from chatctl.server.link import Link
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
@@ -99,7 +96,7 @@ class ThreadsServer(Server):
                 if data == b"" and not link.layered and link.stage not in (FINISHED, GONE) and link.was_reset:
                     failure = ConnectionResetError()
                 if failure:
-                    self.lose(link, failure)
+                    self.delivery.lose(link, failure)
                 else:
                     self.receive(link, data)
                 gate = self._shut_gate(link)
@@ -134,27 +131,21 @@ class ThreadsServer(Server):
 
     def _rounds(self, limit: float) -> None:
         """Flush until nothing is owed, or hand over after so many rounds. The role is ours."""
-        went = 0
         while True:
             with self.lock:
-                self.sent += went
                 self._settle()
                 if self.room.quiet:
                     self._flushing = False
                     return
                 if limit == 0:
                     break
-                alone, together = self._collect()
+                alone, together, touched = self.delivery.collect()
+                for link in touched:
+                    self._attend(link)
             for link in alone:
-                self._send(link)
-            went = 0
+                self.delivery.send(link)
             for data, links in together:
-                short = deliver(data, links)
-                went += len(data) * (len(links) - len(short))
-                for link, sent in short:
-                    self._send(link, data, sent)
-                if len(data) == CHUNK:  # else that was all
-                    self._send_on(links)
+                self.delivery.share(data, links)
             limit -= 1
         self._baton.release()
 
@@ -163,38 +154,28 @@ class ThreadsServer(Server):
         while self._baton.acquire() and not self._closed:
             self._rounds(math.inf)
 
-    def _collect(self) -> tuple[list[Link], Collection[tuple[bytes, list[Link]]]]:
-        """Begin a round: who has something of its own, and what the others have taken.
-
-        Who is alone takes when its turn comes, so that there is one at a time of what no two share.
-        """
+    def _attend(self, link: Link) -> None:
+        """Let a paused reader go on, and take the end of a link a step further."""
         assert self.lock.held
-        stalled = self.stalled
-        moved = self.room.moved()
-        alone, together = take_together([link for link in moved if link not in stalled] if stalled else moved)
-        for link in self.room.touched():
-            if link.paused:
-                self.glance(link)
-            elif link in self._gates:
-                self._gates.pop(link).release()
-            if link.stage is GONE:
-                with contextlib.suppress(OSError):
-                    link.sock.shutdown(socket.SHUT_RDWR)
-                self._let_go(link)
-            elif link not in stalled and link not in moved:  # once in a batch: the first part may be all that goes
-                alone.append(link)
-                if link.stage is FINISHED:
-                    self._ending.append(link)
-        return alone, together
+        if link.paused:
+            self.glance(link)
+        elif link in self._gates:
+            self._gates.pop(link).release()
+        if link.stage is GONE:
+            with contextlib.suppress(OSError):
+                link.sock.shutdown(socket.SHUT_RDWR)
+            self._let_go(link)
+        elif link.stage is FINISHED and link not in self.delivery.stalled:
+            self._ending.append(link)
 
     def _settle(self) -> None:
         """End a round, whose batch is sent: take the endings a step further."""
         assert self.lock.held
         for link in self._ending:
-            if link not in self.stalled and link.stage is not GONE:
+            if link not in self.delivery.stalled and link.stage is not GONE:
                 self.half_close(link)
         self._ending.clear()
-        self.room.trim(self.stalled)
+        self.room.trim(self.delivery.stalled)
         self._close_parted()
         self.wake_outlets(idle=self.room.quiet)
         self._caught_up.notify_all()
@@ -202,67 +183,15 @@ class ThreadsServer(Server):
             self.due = -math.inf  # once is enough
             self.loop.wake()
 
-    def _send(self, link: Link, data: bytes | memoryview = b"", sent: int | OSError = 0) -> None:
-        """Go on after ``sent`` bytes of ``data`` went, or an error came: send all that it is owed."""
-        while True:
-            with self.lock:
-                went = self._account(link, sent)
-                if link.stage is GONE:  # its socket may be closed at the end of this round: no drainer for it
-                    return
-                if went < len(data):
-                    link.keep(data, max(went, 0))
-                    self._stall(link)
-                    return
-                following = self._next(link)
-            if following is None:
-                return
-            data, sent = following, self._try(link, following)
-
-    def _send_on(self, links: Collection[Link]) -> None:
-        """Send more to those who took as much as is taken at a time."""
-        for link in links:
-            with self.lock:
-                stalled = link in self.stalled
-            if not stalled:
-                self._send(link)
-
-    def _try(self, link: Link, data: bytes | memoryview) -> int | OSError:
-        """Send what can be sent at once, without the lock."""
-        try:
-            return link.channel.send(data, NO_WAIT)
-        except OSError as error:
-            return error
-
-    def _account(self, link: Link, sent: int | OSError) -> int:
-        """Count what was sent, or give up the link. -1: not even nothing went, as the socket is full."""
-        assert self.lock.held
-        if isinstance(sent, int):
-            self.sent += sent
-            return sent
-        if not isinstance(sent, BlockingIOError):
-            self.lose(link, sent)
-        return -1
-
-    def _next(self, link: Link) -> bytes | memoryview | None:
-        """What a link is to be sent next, nothing for what a layer itself has to say, or None.
-
-        The lock is held for both: TLS says that this is the end only when nothing else can come any more.
-        """
-        assert self.lock.held
-        if link.stage is GONE:
-            return None
-        data = link.take()
-        return data if data or link.last_words() else None
-
-    def _stall(self, link: Link) -> None:
-        """Leave a link whose socket is full to a drainer."""
+    def stall(self, link: Link) -> None:
+        """Leave it to a drainer."""
         assert self.lock.held
         try:
             _thread.start_new_thread(self._drain, (link,))
         except RuntimeError as error:
             self.room.leave(link, f"stalled, and {error}")
         else:
-            self.stalled.add(link)
+            self.delivery.stalled.add(link)
 
     def _drain(self, link: Link) -> None:
         """Wait for a stalled link to take what it is owed: the life of its drainer thread."""
@@ -271,27 +200,26 @@ class ThreadsServer(Server):
         while True:
             poll.poll()  # also returns when the socket is shut down
             with self.lock:
-                data = self._next(link)
+                data = self.delivery.following(link)
                 if data is None:
                     # Under the same hold of the lock: what is appended next finds a link that is not stalled.
-                    self.stalled.remove(link)
+                    self.delivery.stalled.remove(link)
                     if link.stage is FINISHED:
                         self.half_close(link)
                     self._let_go(link)
                     break
-            sent = self._try(link, data)
+            sent = attempt(link, data)
             with self.lock:
-                went = max(self._account(link, sent), 0)
+                went = self.delivery.account(link, sent)
                 if link.stage is not GONE:
-                    link.keep(data, went)
-                if went:
-                    self.room.progress(link, time.monotonic())
+                    link.keep(data, max(went, 0))
         self._flush()
 
     def _let_go(self, link: Link) -> None:
         """Have a link that is gone closed as soon as nobody uses its socket."""
         assert self.lock.held
-        if link.stage is GONE and link in self.links and link not in self._reading and link not in self.stalled:
+        in_use = link in self._reading or link in self.delivery.stalled
+        if link.stage is GONE and link in self.links and not in_use:
             self._parted.add(link)
             if not self._flushing:
                 self._close_parted()
