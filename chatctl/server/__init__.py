@@ -81,11 +81,11 @@ def serve(
         room: Room[Link] = Room(limits, password=key)
         lock = Lock()
         conversation = room.ledger.read("text")
-        outlets = [console.Outlet(conversation, lock, console.Stream(_STDOUT))]
+        outlets = [console.Outlet(conversation, lock, console.Stream(_STDOUT), limits.max_lag)]
         if transcript is not None:
             from chatctl.server.transcript import Transcript
 
-            outlets.append(console.Outlet(conversation, lock, Transcript(transcript)))
+            outlets.append(console.Outlet(conversation, lock, Transcript(transcript), limits.max_lag))
         sockets = systemd.inherited()
         if sockets and host is not None:
             raise ListenError("systemd has handed down the sockets to listen on: leave out IP and PORT")

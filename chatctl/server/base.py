@@ -27,7 +27,7 @@ from chatctl.server.counters import Counters
 from chatctl.server.delivery import Delivery
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
-from chatctl.server.lock import Lock
+from chatctl.server.lock import Lock, held
 from chatctl.server.loop import Loop
 from chatctl.wire import Address
 
@@ -38,8 +38,6 @@ RESERVE = 20
 """Descriptors left for what is no member: standard streams (3), the selector and what wakes it (3), listeners (4), the
 one to be given up when there is no other, the transcript while it is reopened (2), metrics and a scraper (2), a file of
 certificates, and some of the refused (4). When there are more of those, newcomers are turned away for a while."""
-
-_SHOWN = 64 * 1024  # bytes that outlets may be behind while a burst is under way
 
 _PARTING = 16  # links beyond the limit of users: of members that have left and not closed their end yet
 
@@ -166,24 +164,21 @@ class Server(abc.ABC):
         with self.lock:
             self.room.tick(now)
 
-    def wake_outlets(self, *, idle: bool) -> None:
-        """Have what was said shown, now that nobody has to be sent anything, or as soon as that is much.
-
-        A thread that is woken in the middle of a burst takes turns with the one that sends.
-        """
-        assert self.lock.held
+    def wake_outlets(self) -> None:
+        """Have what was said shown."""
+        assert held(self.lock)
         for outlet in self.outlets:
-            outlet.wake(0 if idle else _SHOWN)
+            outlet.wake()
 
     def look_ahead(self) -> None:
         """Find out when the next deadline is ``due``."""
-        assert self.lock.held
+        assert held(self.lock)
         deadlines = (self.room.deadlines.first, self.listener.deadline)
         self.due = min((at for at in deadlines if at is not None), default=math.inf)
 
     def receive(self, link: Link, data: bytes | None) -> None:
         """Hand the room what was read of a link; empty at its end, None when its layers had it all."""
-        assert self.lock.held
+        assert held(self.lock)
         now = time.monotonic()
         layered = link.layered
         if layered:
@@ -201,7 +196,7 @@ class Server(abc.ABC):
 
     def glance(self, link: Link) -> None:
         """Find out whether a link that is not read was reset."""
-        assert self.lock.held
+        assert held(self.lock)
         if link.was_reset:
             self.delivery.lose(link, ConnectionResetError())
 
@@ -214,7 +209,7 @@ class Server(abc.ABC):
 
     def half_close(self, link: Link) -> None:
         """Close our end of a link that got all that it was owed; when the peer has closed its own too, it is gone."""
-        assert self.lock.held
+        assert held(self.lock)
         if not link.shut:
             link.shut = True
             with contextlib.suppress(OSError):
@@ -225,7 +220,7 @@ class Server(abc.ABC):
 
     def close(self, link: Link) -> None:
         """Close a link that is gone, and whose socket nobody uses."""
-        assert self.lock.held
+        assert held(self.lock)
         self.links.discard(link)
         self.delivery.stalled.discard(link)
         link.close()

@@ -12,10 +12,11 @@ from typing import Protocol
 
 from chatctl import output, wire
 from chatctl.room.log import Log, View
-from chatctl.server.lock import Lock
+from chatctl.server.lock import Lock, held
 
 log = logging.getLogger("chatctl.server")
 
+_REST = 0.01  # seconds between two writes to an output, so that a busy room is shown a hundred times a second
 _WINDOW = 1024 * 1024  # bytes of diagnostics kept for a stderr that nobody reads
 
 
@@ -65,17 +66,20 @@ class Outlet:
         log: what to show; its owner calls `wake` after appending.
         lock: guards the log.
         sink: where to write.
+        window: bytes of the log that are kept.
     """
 
-    def __init__(self, log: Log, lock: Lock, sink: Sink) -> None:
+    def __init__(self, log: Log, lock: Lock, sink: Sink, window: int) -> None:
         self._view = View(log)
         self._lock = lock
-        self._changed = lock.condition()
+        self._changed = threading.Condition(lock)
         self._sink = sink
+        self._urgent = window // 8  # bytes behind from which on it does not rest
         self._partial = b""  # taken, but its line had not ended
         self._seq = log.seq  # of the last event that was shown or skipped
         self._ended = False
         self._moved = False
+        self._resting = False
         self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
 
     def start(self, first: bytes = b"") -> None:
@@ -84,21 +88,21 @@ class Outlet:
             self.tell(first)
         self._thread.start()
 
-    def wake(self, behind: int = 0) -> None:
-        """Note that the log has grown; leave it for later if this is no more than so many bytes behind."""
-        assert self._lock.held
-        if self._view.lag > behind:
+    def wake(self) -> None:
+        """Note that the log has grown."""
+        assert held(self._lock)
+        if self._view.lag > (self._urgent if self._resting else 0):
             self._changed.notify()
 
     def reopen(self) -> None:
         """Have the sink open anew what it writes to, if it can: it may have been moved away."""
-        assert self._lock.held
+        assert held(self._lock)
         self._moved = True
         self._changed.notify()
 
     def tell(self, data: bytes) -> None:
         """Show some lines here that are not in the log."""
-        assert self._lock.held
+        assert held(self._lock)
         self._view.tell(data)
         self._seq -= data.count(b"\n")
         self._changed.notify()
@@ -115,10 +119,22 @@ class Outlet:
         with contextlib.suppress(OSError):
             while (data := self._next()) is not None:
                 self._sink.write(data)
+                self._rest()
                 if self._moved:
                     self._moved = False
                     self._sink.reopen()
         self._sink.close()
+
+    def _rest(self) -> None:
+        """Let what comes now gather, unless that is much: a thread that is woken for every line costs a room a fifth.
+
+        What comes after a silence is written at once.
+        """
+        with self._lock:
+            if not (self._ended or self._moved or self._view.lag > self._urgent):
+                self._resting = True
+                self._changed.wait(_REST)
+                self._resting = False
 
     def _next(self) -> bytes | None:
         """Wait for whole lines to write, or for none when there is something to reopen; None at the end."""
@@ -152,7 +168,7 @@ class Diagnostics(logging.Handler):
         super().__init__()
         self._log = Log()
         self._guard = Lock()
-        self._outlet = Outlet(self._log, self._guard, Stream(descriptor))
+        self._outlet = Outlet(self._log, self._guard, Stream(descriptor), _WINDOW)
         self._outlet.start()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -13,7 +13,7 @@ from chatctl.room.log import CHUNK, take_together
 from chatctl.room.room import Room
 from chatctl.room.stages import FINISHED, GONE
 from chatctl.server.link import Link
-from chatctl.server.lock import Lock
+from chatctl.server.lock import Lock, held
 
 NO_WAIT = socket.MSG_DONTWAIT
 
@@ -71,7 +71,7 @@ class Delivery:
             Who has something of its own, which it takes when its turn comes: there is one at a time of what no two
             share. What the others have taken together. For whose ends and pauses there is something to do.
         """
-        assert self._lock.held
+        assert held(self._lock)
         stalled = self.stalled
         moved = self._room.moved()
         alone, together = take_together([link for link in moved if link not in stalled] if stalled else moved)
@@ -80,6 +80,21 @@ class Delivery:
             if link.stage is not GONE and link not in stalled and link not in moved:
                 alone.append(link)
         return alone, together, touched
+
+    def single(self, links: Collection[Link]) -> None:
+        """Send each of some links what it has of its own, and what follows."""
+        went = 0
+        for link in links:
+            with self._lock:
+                data = self.following(link)
+            if data is not None:
+                sent = attempt(link, data)
+                if sent == len(data) < CHUNK and not link.layered:  # that was all, as nearly always
+                    went += sent
+                else:
+                    self.send(link, data, sent)
+        with self._lock:
+            self.sent += went
 
     def share(self, data: bytes, links: list[Link]) -> None:
         """Send many links what they have taken together, and each what that leaves it owed."""
@@ -114,7 +129,7 @@ class Delivery:
 
         The lock is held for both: TLS says that this is the end only when nothing else can come any more.
         """
-        assert self._lock.held
+        assert held(self._lock)
         if link.stage is GONE:
             return None
         data = link.take()
@@ -122,7 +137,7 @@ class Delivery:
 
     def account(self, link: Link, sent: int | OSError) -> int:
         """Count what was sent, or give up the link. -1: not even nothing went, as the socket is full."""
-        assert self._lock.held
+        assert held(self._lock)
         if not isinstance(sent, int):
             if not isinstance(sent, BlockingIOError):
                 self.lose(link, sent)
@@ -134,5 +149,5 @@ class Delivery:
 
     def lose(self, link: Link, error: OSError) -> None:
         """Give up a link that failed."""
-        assert self._lock.held
+        assert held(self._lock)
         self._room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))

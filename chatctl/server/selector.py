@@ -30,26 +30,23 @@ class SelectServer(Server):
 
     def turn(self) -> None:
         """Wait, read, and send what that brought."""
-        if not self.loop.turn(0):
-            with self.lock:
-                self.wake_outlets(idle=True)
-                self.look_ahead()
-            self.loop.turn(self.due)
+        with self.lock:
+            self.look_ahead()
+        self.loop.turn(self.due)
         looks = _LOOKS
         while looks and self.room.backlog and self.loop.turn(0):
             looks -= 1
         self.tick()
         self.flush()
         with self.lock:
-            self.wake_outlets(idle=False)
+            self.wake_outlets()
 
     def flush(self) -> None:
         """Send every member what it is owed, and act on every ending."""
         while not self.room.quiet:
             with self.lock:
                 alone, together, touched = self.delivery.collect()
-            for link in alone:
-                self.delivery.send(link)
+            self.delivery.single(alone)
             for data, links in together:
                 self.delivery.share(data, links)
             for link in touched:

@@ -25,6 +25,7 @@ from chatctl.room.stages import FINISHED, GONE
 from chatctl.server.base import Server
 from chatctl.server.delivery import attempt
 from chatctl.server.link import Link
+from chatctl.server.lock import held
 
 _RECEIVE = 16384  # bytes read at a time: each blocked reader holds a buffer of this size
 _RECEIVE_LAYERED = 4096  # with layers, which have buffers of their own
@@ -42,7 +43,7 @@ class ThreadsServer(Server):
         self._parted: set[Link] = set()  # gone, without reader and drainer: to be closed when no round is under way
         self._ending: list[Link] = []  # finished, and sent the last of what they were owed in this round
         self._flushing = False  # the role of the flusher is taken
-        self._caught_up = self.lock.condition()
+        self._caught_up = threading.Condition(self.lock)
         self._baton = threading.Semaphore(0)
         self._closed = False
         self._gates: dict[Link, _thread.LockType] = {}  # what the readers of paused links wait for
@@ -114,7 +115,7 @@ class ThreadsServer(Server):
 
     def _shut_gate(self, link: Link) -> "_thread.LockType | None":
         """What the reader of a paused link is to acquire before it reads on."""
-        assert self.lock.held
+        assert held(self.lock)
         if not link.paused:
             return None
         gate = self._gates[link] = _thread.allocate_lock()
@@ -123,7 +124,7 @@ class ThreadsServer(Server):
 
     def _lead(self) -> bool:
         """Take the role of the flusher, if it is free and there is something to do."""
-        assert self.lock.held
+        assert held(self.lock)
         if self._flushing or self.room.quiet:
             return False
         self._flushing = True
@@ -142,8 +143,7 @@ class ThreadsServer(Server):
                 alone, together, touched = self.delivery.collect()
                 for link in touched:
                     self._attend(link)
-            for link in alone:
-                self.delivery.send(link)
+            self.delivery.single(alone)
             for data, links in together:
                 self.delivery.share(data, links)
             limit -= 1
@@ -156,7 +156,7 @@ class ThreadsServer(Server):
 
     def _attend(self, link: Link) -> None:
         """Let a paused reader go on, and take the end of a link a step further."""
-        assert self.lock.held
+        assert held(self.lock)
         if link.paused:
             self.glance(link)
         elif link in self._gates:
@@ -170,14 +170,14 @@ class ThreadsServer(Server):
 
     def _settle(self) -> None:
         """End a round, whose batch is sent: take the endings a step further."""
-        assert self.lock.held
+        assert held(self.lock)
         for link in self._ending:
             if link not in self.delivery.stalled and link.stage is not GONE:
                 self.half_close(link)
         self._ending.clear()
         self.room.trim(self.delivery.stalled)
         self._close_parted()
-        self.wake_outlets(idle=self.room.quiet)
+        self.wake_outlets()
         self._caught_up.notify_all()
         if (first := self.room.deadlines.first) is not None and first < self.due:
             self.due = -math.inf  # once is enough
@@ -185,7 +185,7 @@ class ThreadsServer(Server):
 
     def stall(self, link: Link) -> None:
         """Leave it to a drainer."""
-        assert self.lock.held
+        assert held(self.lock)
         try:
             _thread.start_new_thread(self._drain, (link,))
         except RuntimeError as error:
@@ -217,7 +217,7 @@ class ThreadsServer(Server):
 
     def _let_go(self, link: Link) -> None:
         """Have a link that is gone closed as soon as nobody uses its socket."""
-        assert self.lock.held
+        assert held(self.lock)
         in_use = link in self._reading or link in self.delivery.stalled
         if link.stage is GONE and link in self.links and not in_use:
             self._parted.add(link)

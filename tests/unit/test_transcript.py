@@ -20,6 +20,7 @@ from chatctl.server.lock import Lock
 from chatctl.server.transcript import Transcript
 from tests.rooms import PATIENCE
 
+WINDOW = 1 << 20
 FULL = "No space left on device"
 
 needs_a_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
@@ -31,7 +32,7 @@ class Book:
     def __init__(self, path: Path) -> None:
         self.log = Log()
         self.lock = Lock()
-        self.outlet = Outlet(self.log, self.lock, Transcript(str(path)))
+        self.outlet = Outlet(self.log, self.lock, Transcript(str(path)), WINDOW)
         self.outlet.start()
 
     def say(self, *lines: str) -> None:
