@@ -11,14 +11,13 @@ and the metrics look too.
 import selectors
 
 from chatctl.room.stages import FINISHED, GONE
-from chatctl.server.base import Server
+from chatctl.server.base import LOOKS, Server
 from chatctl.server.delivery import NO_WAIT
 from chatctl.server.link import Link
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _RECEIVE = 65536  # bytes read of a member at a time
 _BACKLOG = 256 * 1024  # bytes said, from which on they are sent first: a window must hold what a turn brings
-_LOOKS = 4  # times that a turn looks for more to read before it sends: what came meanwhile goes in the same buffers
 
 
 class SelectServer(Server):
@@ -33,7 +32,7 @@ class SelectServer(Server):
         with self.lock:
             self.look_ahead()
         self.loop.turn(self.due)
-        looks = _LOOKS
+        looks = LOOKS
         while looks and self.room.backlog and self.loop.turn(0):
             looks -= 1
         self.tick()

@@ -5,7 +5,8 @@ under load exactly as in select mode. A reader flushes for two rounds at most an
 that stands by for it, so that no member's own input waits long. Giving up the role and finding that nothing is owed
 happen under one hold of the lock: whoever appends after that finds no flusher and becomes one.
 
-A round collects, under the lock, what each member is owed, and sends it, without the lock and without waiting. A
+A round lets readers append what has come meanwhile, a few times, collects, under the lock, what each member is owed, and
+sends it, without the lock and without waiting. A
 member whose socket is full gets a thread of its own, which waits, drains and ends. So a socket has one sender at a
 time: the flusher, or its drainer. Everybody else may only `shutdown` it, which wakes its reader and its drainer, and
 the last of the three to let go closes it: a closed number is used at once for the next newcomer.
@@ -19,10 +20,11 @@ import math
 import select
 import socket
 import threading
+import time
 from typing import Any
 
 from chatctl.room.stages import FINISHED, GONE
-from chatctl.server.base import Server
+from chatctl.server.base import LOOKS, Server
 from chatctl.server.delivery import attempt
 from chatctl.server.link import Link
 from chatctl.server.lock import held
@@ -133,6 +135,7 @@ class ThreadsServer(Server):
     def _rounds(self, limit: float) -> None:
         """Flush until nothing is owed, or hand over after so many rounds. The role is ours."""
         while True:
+            self._look()
             with self.lock:
                 self._settle()
                 if self.room.quiet:
@@ -148,6 +151,14 @@ class ThreadsServer(Server):
                 self.delivery.share(data, links)
             limit -= 1
         self._baton.release()
+
+    def _look(self) -> None:
+        """Let the readers append what has come meanwhile: it goes in the same buffers."""
+        for _ in range(LOOKS):
+            before = self.room.ledger.seq
+            time.sleep(0)  # no wait: whoever waits for the interpreter has it now
+            if self.room.ledger.seq == before:
+                break
 
     def _stand_by(self) -> None:
         """Take over from readers that have flushed long enough."""
