@@ -1,5 +1,6 @@
 """What the client decides and remembers, without a terminal."""
 
+import fcntl
 import os
 import stat
 import threading
@@ -111,6 +112,42 @@ def test_history_is_private_and_bounded(state: Path) -> None:
     file = state / "chatctl" / "history"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in file.parent.iterdir()] == ["history"]
+
+
+def test_two_clients_that_trim_the_history(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one says, and what it trims, in the middle of another's trimming is not lost."""
+    said = open_history()
+    for number in range(MOST + 1):
+        said.store_string(f"{number}")
+    arrived = threading.Event()
+    lock, replace = fcntl.flock, Path.replace
+
+    def arriving(descriptor: int, operation: int) -> None:
+        if threading.current_thread() is other:
+            arrived.set()
+        lock(descriptor, operation)
+
+    def say() -> None:
+        try:
+            said.store_string("in between")
+            open_history().store_string("after its own trimming")
+        finally:
+            arrived.set()
+
+    def interrupted(file: Path, target: Path) -> Path:
+        if not arrived.is_set():
+            other.start()
+            arrived.wait()
+        return replace(file, target)
+
+    other = threading.Thread(target=say)
+    monkeypatch.setattr("fcntl.flock", arriving)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    last = open_history()
+    other.join()
+    last.store_string("last")
+    kept = list(last.load_history_strings())
+    assert kept[:4] == ["last", "after its own trimming", "in between", f"{MOST}"]
 
 
 def test_history_of_a_careless_umask(state: Path) -> None:
