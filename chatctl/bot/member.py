@@ -111,16 +111,11 @@ class Member:
         self._stay = Stay()
         sock = await self._connector.connect()
         loop = asyncio.get_running_loop()
-        try:
-            self._stay = Stay(
-                self._password, target=self._connector.target, now=loop.time(), curious=self.interpreter.curious
-            )
-        except NetworkError:
-            sock.close()
-            raise
+        target, curious = self._connector.target, self.interpreter.curious
+        self._stay = Stay(self._password, target=target, now=loop.time(), curious=curious)
         self._comeback.begin(loop.time())
         self.interpreter.enter(self._stay, wire.name(*sock.getsockname()[:2]))
-        self._link = link = Link(self._stay, self)
+        self._link = link = Link(self._stay, self._receive, self._block)
         try:
             await loop.create_connection(lambda: link, sock=sock)
             await link.ended
@@ -135,7 +130,7 @@ class Member:
         if not self.interpreter.finished:
             raise NetworkError("the connection ended before the script did")
 
-    def receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         """Take what the server says; nothing is its end."""
         now = asyncio.get_running_loop().time()
         try:
@@ -149,7 +144,7 @@ class Member:
             return
         self.advance()
 
-    def block(self, blocked: bool) -> None:
+    def _block(self, blocked: bool) -> None:
         """Say no more, or go on."""
         if self._link:
             self.interpreter.speech.blocked = blocked

@@ -1,8 +1,8 @@
 """A person in the room, or a pipe."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chatctl.peer.stay import Target
@@ -31,13 +31,12 @@ def run(
     target: "Target",
     password: bytes | None,
     *,
-    plain: bool = False,
-    color: str = "auto",
-    timestamps: bool | None = None,
-    notices: str = "all",
-    highlight: Sequence[str] = (),
-    bell: str = "mention",
-    reconnect: bool = True,
+    plain: bool,
+    color: str,
+    timestamps: bool | None,
+    bell: str,
+    reconnect: bool,
+    **look: Any,
 ) -> None:
     """Be a member: on a terminal until the person there leaves, as a filter until the server closes.
 
@@ -47,21 +46,16 @@ def run(
         plain: be a filter on a terminal too.
         color: ``auto``, ``always`` or ``never``.
         timestamps: before every line; None: on a terminal.
-        notices: see `Display`.
-        highlight: see `Display`.
         bell: see `Display`; a filter does not ring.
         reconnect: come back when the connection is lost; a filter never does.
+        look: what else a `Display` can be told.
 
     Raises:
         ChatctlError: see `plain.run` and `Terminal.run`.
     """
     rich = is_rich(plain=plain, stdin=os.isatty(0), stdout=os.isatty(1), term=os.environ.get("TERM", ""))
-    look = {
-        "color": is_colored(color, rich=rich, environment=os.environ),
-        "timestamps": rich if timestamps is None else timestamps,
-        "notices": notices,
-        "highlight": highlight,
-    }
+    look["color"] = is_colored(color, rich=rich, environment=os.environ)
+    look["timestamps"] = rich if timestamps is None else timestamps
     if rich:
         from chatctl.client.dialer import Dialer
 

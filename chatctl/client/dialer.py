@@ -9,7 +9,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from chatctl.errors import ChatctlError, NetworkError
+from chatctl.errors import NetworkError
 from chatctl.peer.blocking import Pump, connect
 from chatctl.peer.stay import Stay, Target
 from chatctl.screen.flusher import Backlog
@@ -22,9 +22,9 @@ class Up(NamedTuple):
 
 
 class Down(NamedTuple):
-    """A connection has ended, for what its stay says, or by a ``failure``, or could not be made."""
+    """A connection has ended, or could not be made: its ``stay`` says why."""
 
-    failure: ChatctlError | None
+    stay: Stay
 
 
 Mark = Up | Down
@@ -64,28 +64,28 @@ class Dialer:
 
     def _run(self) -> None:
         while True:
-            failure: ChatctlError | None = None
+            stay = Stay()
             try:
-                self._visit()
-            except ChatctlError as error:
-                failure = error
+                with connect(self._target) as sock:
+                    stay = Stay(target=self._target, now=time.monotonic(), curious=True)
+                    self._visit(Pump(sock, stay), stay)
+            except NetworkError as error:
+                stay.end(error)
             except Exception as error:  # no thread, no memory: without this one nobody would ever try again
-                failure = NetworkError(f"the connection broke: {error!r}")
-            self.backlog.put(Down(failure))
+                stay.end(NetworkError(f"the connection broke: {error!r}"))
+            self.backlog.put(Down(stay))
             self._again.acquire()
 
-    def _visit(self) -> None:
-        """Connect, and receive until the end."""
-        with connect(self._target) as sock:
-            stay = Stay(target=self._target, now=time.monotonic(), curious=True)
-            outgoing = self._outgoing = queue.SimpleQueue()
-            self.up = True
-            self.backlog.put(Up(stay))
-            try:
-                Pump(sock, stay).run(lambda data: self._take(stay, data), iter(outgoing.get, None))
-            finally:
-                self.up = False
-                outgoing.put(None)
+    def _visit(self, pump: Pump, stay: Stay) -> None:
+        """Receive until the end."""
+        outgoing = self._outgoing = queue.SimpleQueue()
+        self.up = True
+        self.backlog.put(Up(stay))
+        try:
+            pump.run(lambda data: self._take(stay, data), iter(outgoing.get, None))
+        finally:
+            self.up = False
+            outgoing.put(None)
 
     def _take(self, stay: Stay, data: bytes) -> None:
         if text := stay.decrypt(data, time.monotonic()):

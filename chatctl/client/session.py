@@ -118,20 +118,19 @@ class Session:
             PasswordError: the room did not wait any longer for its password.
         """
         self.doubt()
-        stay, self._stay = self._stay, Stay(self._password)
+        stay, self._stay = mark.stay, Stay(self._password)
         if stay.leaving:
             return None
         if stay.stage is Stage.ASKED:
             raise PasswordError("the room needs a password, and did not wait any longer for it")
         if stay.final:
             raise NetworkError(f"the server ended this: {stay.final}")
-        trouble = str(mark.failure or stay.trouble)
         delay = self._comeback.delay(now, final=not self._entered)
         if delay is None:
-            raise NetworkError(trouble)
-        if trouble != self._trouble:
-            self._note(trouble)
-            self._trouble = trouble
+            raise NetworkError(stay.trouble)
+        if stay.trouble != self._trouble:
+            self._note(stay.trouble)
+            self._trouble = stay.trouble
         return delay
 
     def wait(self, seconds: float) -> None:

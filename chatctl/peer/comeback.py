@@ -1,7 +1,8 @@
 """Whether a member comes back when its connection is lost, and when."""
 
+import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 STEADY = 60.0
 """Seconds that a connection has to last for the next loss of one to be a first."""
@@ -21,8 +22,8 @@ class Comeback:
     def __init__(self, *, wanted: bool, chance: Callable[[], float] = random.random) -> None:
         self._wanted = wanted
         self._chance = chance
-        self._delays = delays(chance)
-        self._since: float | None = None  # when the connection was made
+        self._attempt = 0
+        self._since = math.inf  # when the connection was made
 
     def begin(self, now: float) -> None:
         """A connection has been made."""
@@ -31,25 +32,19 @@ class Comeback:
     def delay(self, now: float, *, final: bool) -> float | None:
         """Seconds from the end of a connection, or of an attempt, to the next attempt; None: there must be none.
 
+        From 1, doubled each time, up to 40, and up to half as much again by chance, which keeps those whom one server
+        has lost from coming back all at once (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+        2015).
+
         Args:
             now: the time, of the same clock as `begin`'s.
             final: the server has said that it is the end for good, see `Stay.final`.
         """
         if final or not self._wanted:
             return None
-        if self._since is not None and now - self._since > STEADY:
-            self._delays = delays(self._chance)
-        self._since = None
-        return next(self._delays)
-
-
-def delays(chance: Callable[[], float]) -> Iterator[float]:
-    """Seconds to wait before each attempt: from 1, doubled each time, up to 40, and up to half as much again by chance.
-
-    The chance keeps those whom one server has lost from coming back all at once (M. Brooker, "Exponential Backoff And
-    Jitter", AWS Architecture Blog, 2015).
-    """
-    attempt = 0
-    while True:
-        yield min(2**attempt, _LONGEST / 1.5) * (1 + chance() / 2)
-        attempt = min(attempt + 1, _DOUBLINGS)
+        if now - self._since > STEADY:
+            self._attempt = 0
+        self._since = math.inf
+        seconds: float = min(2**self._attempt, _LONGEST / 1.5) * (1 + self._chance() / 2)
+        self._attempt = min(self._attempt + 1, _DOUBLINGS)
+        return seconds

@@ -5,7 +5,8 @@ import contextlib
 import os
 import socket
 import time
-from typing import Any, Protocol, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 from chatctl.keepalive import keep_alive
 from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target, unreachable
@@ -58,30 +59,22 @@ class Connector:
         return self._found
 
 
-class Guest(Protocol):
-    """Who has a link."""
-
-    def receive(self, data: bytes) -> None:
-        """Take what came, by `Stay.receive`; nothing is the end."""
-
-    def block(self, blocked: bool) -> None:
-        """Send no more, or go on: the server takes nothing at the moment, or does again."""
-
-
 class Link(asyncio.Protocol):
     """Carries bytes between a connection and a stay; for ``create_connection``.
 
     Args:
         stay: at its beginning.
-        guest: is told what comes.
+        receive: called with what comes, which it gives to `Stay.receive`; nothing is the end.
+        block: called when nothing more should be sent, as the server takes nothing, or when it does again.
 
     ``ended``: the future of the end of the stay.
     """
 
-    def __init__(self, stay: Stay, guest: Guest) -> None:
+    def __init__(self, stay: Stay, receive: Callable[[bytes], None], block: Callable[[bool], None]) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stay = stay
-        self._guest = guest
+        self._receive = receive
+        self._block = block
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -112,7 +105,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the wire."""
-        self._guest.receive(data)
+        self._receive(data)
         self.send()
         self._watch(self._stay.deadline)
         if self._stay.ended and not self.ended.done():
@@ -128,11 +121,11 @@ class Link(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The server takes nothing at the moment."""
-        self._guest.block(True)
+        self._block(True)
 
     def resume_writing(self) -> None:
         """It does again."""
-        self._guest.block(False)
+        self._block(False)
 
     def _end(self, error: OSError | None) -> None:
         if not self._stay.ended:

@@ -8,7 +8,7 @@ A `Stay` knows no socket, no thread and no clock. Whoever has those drives it:
     a line is to be said       at `Stage.OPEN`, when `Echoes.hold` lets it: send ``encrypt(send(line, now))``
     all is said                set ``leaving``, send what `Stay.close` returns, and half-close
     the ``deadline`` is over   ``end(TimeoutError())``, as for any other error of the connection
-    ``ended``                  close the connection; ``trouble`` and ``final`` tell what to think of it
+    it has ``ended``           close the connection; ``trouble`` and ``final`` tell what to think of it
 
 `Stay.receive` is `Stay.decrypt` and `Stay.understand` in one: who wants the text itself, or understands it later, calls
 these. One thread may decrypt while another one encrypts, and a third understands, sends and answers.
@@ -43,6 +43,7 @@ DEAD = 60
 
 _ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
 
+_TOO_LONG = f"(a line of more than {MAX_LINE} bytes was left out)"
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 
 
@@ -75,12 +76,9 @@ class Stay:
 
     Args:
         password: for a room that needs one.
-        target: what it is connected to; only needed for TLS.
+        target: what it is connected to, for TLS; where no certificate can be for that, the stay has ended at once.
         now: the time, in seconds of any clock that goes on.
         curious: ask the quiet question, unless the room is large.
-
-    Raises:
-        NetworkError: no certificate can be for that target.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class Stay:
         self.question = Question(wanted=curious)
         self._error: OSError | NetworkError | None = None
         self._entered = False
-        self._begun = False
+        self._begun = False  # something was sent
         self._decoder = LineDecoder(MAX_LINE)
         self._last: Event | None = None
         self._layer = None
@@ -104,10 +102,13 @@ class Stay:
             from chatctl.layers.tls import client_layer, client_side
 
             trouble = f"cannot connect to {target.host} port {target.port}"
-            self._layer = client_layer(target.tls, target.host, trouble)
-            self._side = client_side(self._layer, trouble)
             self.deadline = now + PATIENCE
-            next(self._side)
+            try:
+                self._layer = client_layer(target.tls, target.host, trouble)
+                self._side = client_side(self._layer, trouble)
+                next(self._side)
+            except NetworkError as error:
+                self.end(error)
 
     # Bytes
 
@@ -258,8 +259,7 @@ class Stay:
         return data[: begin + 1] + (kept + b"\n").removeprefix(b"\n") + data[end + 1 :]
 
     def _event(self, item: bytes | Rejected) -> Event:
-        too_long = f"(a line of more than {MAX_LINE} bytes was left out)"
-        event = wire.parse(too_long if isinstance(item, Rejected) else item.decode())
+        event = wire.parse(_TOO_LONG if isinstance(item, Rejected) else item.decode())
         if event.kind is Kind.OWN:
             self.echoes.hear(event.text.encode())
         elif event.kind is Kind.CONNECTED:

@@ -1,16 +1,15 @@
 """A member's side of a connection, without one: no socket, no thread, and a clock that the test makes up."""
 
 import errno
-import itertools
 import math
 import ssl
 from pathlib import Path
 
 import pytest
 
-from chatctl.errors import NetworkError, PasswordError
+from chatctl.errors import PasswordError
 from chatctl.layers.tls import Layer, server_context
-from chatctl.peer.comeback import Comeback, delays
+from chatctl.peer.comeback import Comeback
 from chatctl.peer.echoes import OVERDUE, WINDOW
 from chatctl.peer.stay import MAX_LINE, PATIENCE, SILENCE, Stage, Stay, Target
 from chatctl.wire import Kind, answer
@@ -405,8 +404,9 @@ def test_no_handshake(far: Far, error: OSError | None, reason: str) -> None:
 @pytest.mark.parametrize("host", [".invalid", "x" * 70])
 def test_a_name_that_no_certificate_has(certificates: Certificates, host: str) -> None:
     """A host that cannot be checked is not connected to."""
-    with pytest.raises(NetworkError, match="no certificate can be for that name: check the address"):
-        Stay(target=Target(host, 9, certificates.context()))
+    stay = Stay(target=Target(host, 9, certificates.context()))
+    assert (stay.ended, stay.encrypt(b"")) == (True, b"")
+    assert stay.trouble == f"cannot connect to {host} port 9: no certificate can be for that name: check the address"
 
 
 def test_a_refusal_in_pieces(far: Far) -> None:
@@ -423,8 +423,9 @@ def test_a_refusal_in_pieces(far: Far) -> None:
 
 def test_delays() -> None:
     """They begin with 1 s, double, end at 60 s at most, and chance adds half of each at most."""
-    assert list(itertools.islice(delays(lambda: 0), 8)) == [1, 2, 4, 8, 16, 32, 40, 40]
-    assert list(itertools.islice(delays(lambda: 1), 8)) == [1.5, 3, 6, 12, 24, 48, 60, 60]
+    least, most = Comeback(wanted=True, chance=lambda: 0), Comeback(wanted=True, chance=lambda: 1)
+    assert [least.delay(0.0, final=False) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 40, 40]
+    assert [most.delay(0.0, final=False) for _ in range(8)] == [1.5, 3, 6, 12, 24, 48, 60, 60]
 
 
 def test_coming_back() -> None:
