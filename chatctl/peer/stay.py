@@ -99,7 +99,7 @@ class Stay:
         self._layer = None
         self.deadline = now + SILENCE
         if target and target.tls:
-            from chatctl.layers.tls import client_layer, client_side
+            from chatctl.layers.handshake import client_layer, client_side
 
             trouble = f"cannot connect to {target.host} port {target.port}"
             self.deadline = now + PATIENCE

@@ -13,12 +13,11 @@ import psutil
 import pytest
 
 from chatctl.server import MODES
-from tests.e2e.conftest import Program, Window, run
+from tests.e2e.conftest import WELCOME, Program, Window, run
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "scripts" / "examples"
-WELCOME = "> Connected to the chat server (1 user online)"
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from chatctl.display import PALETTE
+from tests.e2e.conftest import ASKED
 from tests.e2e.screen import WELCOME, Far, Place, Screen
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
-ASKED = "! this room needs a password: send it as your first line"
 PROMPT = "[3 users online] >"
 
 LEFT, RIGHT, UP, DELETE, BACKSPACE = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[3~", "\x7f"
