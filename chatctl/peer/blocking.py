@@ -73,11 +73,14 @@ class Pump:
 
         A connection that is broken is no error here: whoever receives finds the same, and knows better what to say.
         """
+        with contextlib.suppress(OSError):
+            self._send(text)
+
+    def _send(self, text: bytes) -> None:
         if self._sending.acquire(blocking=bool(text)):
             try:
-                with contextlib.suppress(OSError):
-                    if data := self._stay.encrypt(text):
-                        self._sock.sendall(data)
+                if data := self._stay.encrypt(text):
+                    self._sock.sendall(data)
             finally:
                 self._sending.release()
 
@@ -97,10 +100,12 @@ class Pump:
     def _send_all(self, texts: Iterable[bytes]) -> None:
         try:
             for text in texts:
-                self.send(text)
-            with self._sending, contextlib.suppress(OSError):
+                self._send(text)
+            with self._sending:
                 self._sock.sendall(self._stay.close())
                 self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # whoever receives finds the same
         except BaseException as error:
             self._failure = error
             with contextlib.suppress(OSError):

@@ -75,6 +75,24 @@ def test_input_that_breaks() -> None:
     assert shown == [WELCOME.decode().rstrip()]
 
 
+def test_lines_that_cannot_be_sent() -> None:
+    """A server that goes away in the middle of the input was not left, and no more of the input is taken."""
+    near, far = socket.socketpair()
+
+    def lines() -> Iterator[list[bytes]]:
+        yield [b"a"]
+        far.recv(10)
+        far.close()
+        yield [b"b"]
+        taken.append("c")
+
+    taken: list[str] = []
+    far.sendall(WELCOME)
+    with pytest.raises(NetworkError, match="the server went away"):
+        Filter(Stay(now=time.monotonic()), lambda _: None).run(near, lines())
+    assert taken == []
+
+
 def test_lines_of_an_input() -> None:
     """Lines are clean, whole and never empty, the last one with or without a newline."""
     reading, writing = os.pipe()
