@@ -662,6 +662,9 @@ def test_a_paste_at_the_password(place: Place, screen: Callable[..., Screen], tm
     client.until_text(PROMPT)
     client.type("\x19yanked\r")
     assert far.hear() == "yanked"
+    client.type("\x04")
+    far.close()
+    assert client.end() == 0  # by now the history is written
     assert not re.search(rb"hunter2|sesame|second|more", client.raw)
     assert (tmp_path / ".local/state/chatctl/history").read_text().count("+") == 1
 
