@@ -139,6 +139,14 @@ class Script:
     name: str
     steps: list["Step"]
 
+    def uses(self, field: str) -> bool:
+        """Whether a text of its steps has that in braces."""
+        steps = list(self.steps)
+        for step in steps:
+            if isinstance(step, Repeat):
+                steps += step.steps
+        return any(field in step.text.parts[1::2] for step in steps if isinstance(step, Send | On | Every))
+
 
 Step: TypeAlias = Send | Expect | Users | Wait | Repeat | On | Every | Quit
 
@@ -212,10 +220,6 @@ def parse(text: str, name: str) -> Script:
     return Script(name, blocks[0])
 
 
-def _send(reader: Reader) -> Send:
-    return Send(reader.number, reader.text())
-
-
 def _command(reader: Reader) -> Send:
     if not reader.rest().startswith(("/", '"/')):
         reader.fail("a command begins with /, as in: command /who", here=True)
@@ -229,24 +233,8 @@ def _expect(reader: Reader) -> Expect:
     return Expect(reader.number, pattern, own, _within(reader))
 
 
-def _users(reader: Reader) -> Users:
-    return Users(reader.number, reader.whole(), _within(reader))
-
-
 def _within(reader: Reader) -> float:
     return reader.seconds() if reader.take("within") else PATIENCE
-
-
-def _wait(reader: Reader) -> Wait:
-    return Wait(reader.number, reader.seconds())
-
-
-def _stay(reader: Reader) -> Wait:
-    return Wait(reader.number, None if reader.at_end() else reader.seconds(), stays=True)
-
-
-def _repeat(reader: Reader) -> Repeat:
-    return Repeat(reader.number, reader.whole())
 
 
 def _on(reader: Reader) -> On:
@@ -266,19 +254,15 @@ def _every(reader: Reader) -> Every:
     return Every(reader.number, seconds, reader.text(counting=True))
 
 
-def _quit(reader: Reader) -> Quit:
-    return Quit(reader.number)
-
-
 _READERS: dict[str, Callable[[Reader], Step]] = {
-    "send": _send,
+    "send": lambda reader: Send(reader.number, reader.text()),
     "command": _command,
     "expect": _expect,
-    "users": _users,
-    "wait": _wait,
-    "stay": _stay,
-    "repeat": _repeat,
+    "users": lambda reader: Users(reader.number, reader.whole(), _within(reader)),
+    "wait": lambda reader: Wait(reader.number, reader.seconds()),
+    "stay": lambda reader: Wait(reader.number, None if reader.at_end() else reader.seconds(), stays=True),
+    "repeat": lambda reader: Repeat(reader.number, reader.whole()),
     "on": _on,
     "every": _every,
-    "quit": _quit,
+    "quit": lambda reader: Quit(reader.number),
 }

@@ -1,11 +1,11 @@
 """A person in the room, or a pipe."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import ssl
+    from chatctl.peer.stay import Target
 
 _NO_CURSOR = {"", "dumb", "unknown"}  # values of TERM: a line on those cannot be drawn anew
 
@@ -28,48 +28,38 @@ def is_colored(choice: str, *, rich: bool, environment: Mapping[str, str]) -> bo
 
 
 def run(
-    host: str,
-    port: int,
+    target: "Target",
+    password: bytes | None,
     *,
-    tls: "ssl.SSLContext | None" = None,
-    password: bytes | None = None,
-    plain: bool = False,
-    color: str = "auto",
-    timestamps: bool | None = None,
-    notices: str = "all",
-    highlight: Sequence[str] = (),
-    bell: str = "mention",
-    reconnect: bool = True,
+    plain: bool,
+    color: str,
+    timestamps: bool | None,
+    bell: str,
+    reconnect: bool,
+    **look: Any,
 ) -> None:
     """Be a member: on a terminal until the person there leaves, as a filter until the server closes.
 
     Args:
-        host: a name or an address.
-        port: the server's.
-        tls: from `tls.client_context`; None: plain text.
+        target: the room.
         password: for a room that needs one; None: whoever is at the terminal is asked.
         plain: be a filter on a terminal too.
         color: ``auto``, ``always`` or ``never``.
         timestamps: before every line; None: on a terminal.
-        notices: see `Display`.
-        highlight: see `Display`.
         bell: see `Display`; a filter does not ring.
         reconnect: come back when the connection is lost; a filter never does.
+        look: what else a `Display` can be told.
 
     Raises:
         ChatctlError: see `plain.run` and `Terminal.run`.
     """
     rich = is_rich(plain=plain, stdin=os.isatty(0), stdout=os.isatty(1), term=os.environ.get("TERM", ""))
-    look = {
-        "color": is_colored(color, rich=rich, environment=os.environ),
-        "timestamps": rich if timestamps is None else timestamps,
-        "notices": notices,
-        "highlight": highlight,
-    }
+    look["color"] = is_colored(color, rich=rich, environment=os.environ)
+    look["timestamps"] = rich if timestamps is None else timestamps
     if rich:
         from chatctl.client.dialer import Dialer
 
-        dialer = Dialer(host, port, tls)
+        dialer = Dialer(target)
         dialer.start()
         import asyncio
 
@@ -79,4 +69,4 @@ def run(
     else:
         from chatctl.client import plain as filtered
 
-        filtered.run(host, port, tls=tls, password=password, **look)
+        filtered.run(target, password, **look)

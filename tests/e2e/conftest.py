@@ -17,6 +17,9 @@ from chatctl.server import MODES
 from tests.e2e.screen import Place
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
+WELCOME = "> Connected to the chat server (1 user online)"
+ASKED = "! this room needs a password: send it as your first line"
+
 
 class Window:
     """A program on a terminal of 80 by 24; what it shows is compared line by line."""

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.e2e.conftest import Program, Window
+from tests.e2e.conftest import ASKED, WELCOME, Program, Window
 from tests.rooms import PATIENCE
 
-WELCOME = "> Connected to the chat server (1 user online)"
-ASKED = "! this room needs a password: send it as your first line"
 WRONG = "! wrong password"
 GIVE = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 

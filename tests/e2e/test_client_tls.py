@@ -15,11 +15,9 @@ import pytest
 import trustme
 
 from chatctl.layers.tls import Layer, server_context
-from tests.e2e.conftest import Program, run
+from tests.e2e.conftest import ASKED, WELCOME, Program, run
 from tests.rooms import COMMAND, PATIENCE, environment
 
-WELCOME = "> Connected to the chat server (1 user online)"
-ASKED = "! this room needs a password: send it as your first line"
 GARBAGE = b"\x17\x03\x03\x00\x20" + b"x" * 32  # what looks like a record
 
 both = pytest.mark.parametrize("command", ["client", "bot"])

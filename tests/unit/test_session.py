@@ -1,0 +1,184 @@
+"""A person's stay over several connections: no thread, no screen, and a clock that the test makes up."""
+
+from typing import cast
+
+import pytest
+
+from chatctl.client.dialer import Dialer, Down, Up
+from chatctl.client.session import Session
+from chatctl.errors import NetworkError, PasswordError
+from chatctl.peer.comeback import STEADY
+from chatctl.peer.stay import MAX_LINE, Stay
+from chatctl.wire import answer
+from chatctl.wire.words import KICKED, NEEDS_PASSWORD, WRONG_PASSWORD
+
+WELCOME = b"> Connected to the chat server (2 users online)\n"
+
+
+class Line:
+    """What a session dials by: it notes what is asked of it. ``sent``: texts, and None for the end of them."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.sent: list[bytes | None] = []
+        self.dialed = 0
+
+    def send(self, text: bytes) -> None:
+        self.sent.append(text)
+
+    def half_close(self) -> None:
+        self.sent.append(None)
+
+    def dial(self) -> None:
+        self.dialed += 1
+
+
+class Person:
+    """A session, and what it says to the person."""
+
+    def __init__(self, password: bytes | None = None, *, reconnect: bool = True) -> None:
+        self.line = Line()
+        self.notes: list[str] = []
+        self.session = Session(cast(Dialer, self.line), password, reconnect=reconnect, note=self.notes.append)
+        self.stay = Stay()
+
+    def begin(self, *said: bytes, now: float = 0.0) -> None:
+        """A connection begins, in which the server says something."""
+        self.stay = Stay(curious=True)
+        self.line.up = True
+        self.session.begin(Up(self.stay), now)
+        for text in said:
+            self.session.understand(text)
+            self.session.answer(now)
+
+    def lose(self, error: OSError | None = None, now: float = 0.0) -> float | None:
+        """It ends; after how many seconds to come back."""
+        self.line.up = False
+        self.stay.end(error)
+        return self.session.end(Down(self.stay), now)
+
+
+def inside(*, reconnect: bool = True) -> Person:
+    """One that has been welcomed."""
+    person = Person(reconnect=reconnect)
+    person.begin(WELCOME)
+    return person
+
+
+def test_the_prompt() -> None:
+    """It says how the connection is, or how many are online."""
+    person = Person()
+    assert person.session.prompt() == "[connecting] > "
+    person.begin(WELCOME)
+    assert person.session.prompt() == "[2 users online] > "
+    person.lose()
+    person.session.wait(1.2)
+    assert person.session.prompt() == "[offline, again in 2 s] > "
+    person.session.dial()
+    assert (person.session.prompt(), person.line.dialed) == ("[connecting] > ", 1)
+
+
+def test_what_is_said() -> None:
+    """Lines go out together, are due until they come back, and the last thing is the end."""
+    person = inside()
+    assert person.session.say("one\n/who\ntwo", 0.0)
+    person.session.understand(b"[You] one\n")
+    assert person.session.due == 1
+    person.session.leave()
+    assert person.line.sent == [b"/who\n", b"one\n/who\ntwo\n", None]
+    assert person.lose() is None
+    assert person.notes == ["maybe not sent: two"]
+
+
+def test_what_cannot_be_said() -> None:
+    """Without a connection a line stays where it is, and so does one that is too long."""
+    person = Person()
+    assert not person.session.say("hi", 0.0)
+    person.begin(WELCOME)
+    assert not person.session.say("x" * (MAX_LINE + 1), 0.0)
+    assert person.line.sent == [b"/who\n"]
+    assert [note.partition(":")[0] for note in person.notes] == [
+        "not connected",
+        f"a line of the input has more than {MAX_LINE} bytes",
+    ]
+
+
+def test_who_is_here() -> None:
+    """The quiet question teaches names, and which of them is this member's, anew in every connection."""
+    person = inside()
+    assert person.session.understand(answer("2 users online", "10.0.0.1:1", "192.0.2.7:2 (you)")) == []
+    assert person.session.members.me == "192.0.2.7:2"
+    assert person.session.members.beginning_with("10.") == ["10.0.0.1:1"]
+    person.lose()
+    person.begin(WELCOME)
+    assert person.session.members.me is None
+
+
+def test_a_password_that_is_typed() -> None:
+    """It is asked for once, and known from then on."""
+    person = Person()
+    person.begin(answer(NEEDS_PASSWORD))
+    assert (person.session.secret, person.session.prompt()) == (True, "Password: ")
+    person.session.give("", 0.0)
+    assert person.notes == ["cannot use the password in what was typed: its first line is empty"]
+    person.session.give("secret", 0.0)
+    person.session.understand(WELCOME)
+    person.lose()
+    person.begin(answer(NEEDS_PASSWORD))
+    assert person.line.sent == [b"secret\n", b"secret\n"]
+    assert not person.session.secret
+
+
+def test_a_wrong_password() -> None:
+    """It ends the session."""
+    person = Person(b"guess")
+    person.begin(answer(NEEDS_PASSWORD))
+    with pytest.raises(PasswordError, match="another password"):
+        person.begin(answer(NEEDS_PASSWORD), answer(WRONG_PASSWORD))
+
+
+def test_a_room_that_does_not_wait() -> None:
+    """Who did not type the password in time is told so."""
+    person = Person()
+    person.begin(answer(NEEDS_PASSWORD))
+    with pytest.raises(PasswordError, match="did not wait any longer"):
+        person.lose()
+
+
+def test_coming_back() -> None:
+    """A lost connection is told once, and made again after a delay that grows until one has lasted."""
+    person = inside()
+    delays = [person.lose(now=1.0)]
+    for _ in range(2):
+        person.stay = Stay()  # which there never was
+        delays.append(person.lose(now=2.0))
+    assert person.notes == ["the server went away"]
+    person.begin(WELCOME, now=10.0)
+    delays.append(person.lose(now=10.1 + STEADY))
+    for delay, least in zip(delays, [1, 2, 4, 1], strict=True):
+        assert delay is not None
+        assert least <= delay <= 1.5 * least
+    assert person.notes == ["the server went away"] * 2
+
+
+@pytest.mark.parametrize("reconnect", [True, False])
+def test_the_end_for_good(reconnect: bool) -> None:
+    """Who was never inside, does not want to come back, or was sent away, does not."""
+    with pytest.raises(NetworkError, match="the server went away"):
+        inside(reconnect=False).lose()
+    never = Person(reconnect=reconnect)
+    never.stay.end(NetworkError("cannot connect"))
+    with pytest.raises(NetworkError, match="cannot connect"):
+        never.lose()
+    kicked = inside(reconnect=reconnect)
+    kicked.session.understand(answer(f"{KICKED}: enough"))
+    with pytest.raises(NetworkError, match="the server ended this: kicked: enough"):
+        kicked.lose()
+
+
+def test_what_may_be_lost() -> None:
+    """A handful of lines is named, of more there is a number."""
+    person = inside()
+    person.session.say("\n".join("abcdefg"), 0.0)
+    person.lose()
+    assert person.notes[:6] == [*(f"maybe not sent: {line}" for line in "abcde"), "maybe not sent: 2 more lines"]
