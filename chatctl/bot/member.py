@@ -114,7 +114,7 @@ class Member:
         target, curious = self._connector.target, self.interpreter.curious
         self._stay = Stay(self._password, target=target, now=loop.time(), curious=curious)
         self._comeback.begin(loop.time())
-        self.interpreter.enter(self._stay, wire.name(*sock.getsockname()[:2]))
+        self.interpreter.enter(self._stay, str(wire.Address.of(sock.getsockname())))
         self._link = link = Link(self._stay, self._receive, self._block)
         try:
             await loop.create_connection(lambda: link, sock=sock)

@@ -23,13 +23,13 @@ from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
 from chatctl.peer.stay import is_quit
+from chatctl.room.commands import MEMBERS
 from chatctl.screen.flusher import Flusher
 from chatctl.wire import Kind
 
 if TYPE_CHECKING:
     from chatctl.screen.editor import Editor
 
-_COMMANDS = ["/help", "/who", "/quit"]
 _FAREWELL = 0.3  # seconds that the next line has to come back when its sender leaves
 _PARTING = 0.1  # seconds for the server to close its end, when nothing is to come back
 _LONG_FAREWELL = 5.0  # seconds for all of them
@@ -127,7 +127,7 @@ class Terminal:
     def completions(self, word: str, *, first: bool) -> list[str]:
         """Commands where one can stand, names elsewhere."""
         if first and word.startswith("/"):
-            return [command for command in _COMMANDS if command.startswith(word)]
+            return [command for command in MEMBERS if command.startswith(word)]
         return self._session.members.beginning_with(word)
 
     def submit(self, text: str) -> bool:

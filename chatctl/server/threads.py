@@ -5,11 +5,11 @@ under load exactly as in select mode. A reader flushes for two rounds at most an
 that stands by for it, so that no member's own input waits long. Giving up the role and finding that nothing is owed
 happen under one hold of the lock: whoever appends after that finds no flusher and becomes one.
 
-A round lets readers append what has come meanwhile, a few times, collects, under the lock, what each member is owed, and
-sends it, without the lock and without waiting. A
-member whose socket is full gets a thread of its own, which waits, drains and ends. So a socket has one sender at a
-time: the flusher, or its drainer. Everybody else may only `shutdown` it, which wakes its reader and its drainer, and
-the last of the three to let go closes it: a closed number is used at once for the next newcomer.
+A round lets readers append what has come meanwhile, a few times, collects, under the lock, what each member is owed,
+and sends it, without the lock and without waiting. A member whose socket is full gets a thread of its own, which waits,
+drains and ends. So a socket has one sender at a time: the flusher, or its drainer. Everybody else may only `shutdown`
+it, which wakes its reader and its drainer, and the last of the three to let go closes it: a closed number is used at
+once for the next newcomer.
 
 Readers are started with `_thread`: `threading.Thread` waits for each to have started and keeps 2 KiB for it.
 """

@@ -16,7 +16,7 @@ The package: `lines` (bytes from a peer → clean lines), `events` (what can hap
 and back), `words` (what the server says to who cannot come in, or has to go), `telnet`. Nothing in it does I/O.
 """
 
-from chatctl.wire.address import Address, name
+from chatctl.wire.address import Address
 from chatctl.wire.events import Event, Kind
 from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean
 from chatctl.wire.text import answer, online, parse, started
@@ -30,7 +30,6 @@ __all__ = [
     "Rejected",
     "answer",
     "clean",
-    "name",
     "online",
     "parse",
     "started",

@@ -33,8 +33,3 @@ class Address(NamedTuple):
         if not self.host:
             return "somebody who has gone"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def name(host: str, port: int) -> str:
-    """An address in words."""
-    return str(Address.of((host, port)))

@@ -30,7 +30,7 @@ ABOVE = {  # whom the modules of a folder may import, besides their own folder a
     "peer": "wire layers",
     "screen": "wire",
     "server": "wire layers room screen",
-    "client": "wire layers peer screen",
+    "client": "wire layers room peer screen",
     "bot": "wire layers peer",
     "bench": "wire layers peer",
 }
