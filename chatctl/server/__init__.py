@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from chatctl.errors import ListenError, ResourceError
 
 if TYPE_CHECKING:
+    import socket
+
     from chatctl.room.limits import Limits
+    from chatctl.server.base import Server
+    from chatctl.server.console import Sink
+    from chatctl.server.operation import Certificates
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -17,6 +22,76 @@ MODES = {
     "select": "chatctl.server.selector:SelectServer",
     "threads": "chatctl.server.threads:ThreadsServer",
 }
+
+
+def build(
+    host: str | None,
+    port: int | None,
+    mode: str,
+    limits: "Limits",
+    shown: "Sink",
+    certificates: "Certificates",
+    *,
+    password_file: str | None = None,
+    transcript: str | None = None,
+) -> "Server":
+    """Make a server that listens already; `Server.run` has it serve, in whichever thread, and it is to be closed.
+
+    Args:
+        host: an address or a host name; None: on the sockets that systemd hands down.
+        port: 0 picks a free one.
+        mode: a word of `MODES`.
+        limits: what members may cost, and who is let in; it says how many users.
+        shown: where the room's lines are shown.
+        certificates: loads them, see `operation.certificates`.
+        password_file: its first line is what a newcomer has to say first.
+        transcript: a file that the room's lines are appended to.
+
+    Raises:
+        ListenError: an address cannot be had.
+        ResourceError: a file cannot be used.
+    """
+    from chatctl.room.room import Room
+    from chatctl.server.console import Outlet
+    from chatctl.server.link import Link
+    from chatctl.server.lock import Lock
+
+    layers = certificates()
+    room: Room[Link] = Room(limits, password=_password(password_file, limits))
+    lock = Lock()
+    conversation = room.ledger.read("text")
+    outlets = [Outlet(conversation, lock, shown, limits.max_lag)]
+    if transcript is not None:
+        from chatctl.server.transcript import Transcript
+
+        outlets.append(Outlet(conversation, lock, Transcript(transcript), limits.max_lag))
+    sockets = _sockets(host, port)
+    module, name = MODES[mode].split(":")
+    backend: type[Server] = getattr(importlib.import_module(module), name)
+    return backend(room, lock, sockets, layers=layers, outlets=outlets)
+
+
+def _password(file: str | None, limits: "Limits") -> bytes | None:
+    from chatctl import password
+    from chatctl.wire import LineDecoder
+
+    key = None if file is None else password.read(file)
+    if key is not None and LineDecoder(limits.max_line, guard=True).feed(key + b"\n") != [key]:
+        raise ResourceError(f"cannot use the password in {file}: no member could send it as its first line")
+    return key
+
+
+def _sockets(host: str | None, port: int | None) -> "list[socket.socket]":
+    from chatctl.server import listener, systemd
+
+    sockets = systemd.inherited()
+    if sockets and host is not None:
+        raise ListenError("systemd has handed down the sockets to listen on: leave out IP and PORT")
+    if sockets:
+        return sockets
+    if host is None or port is None:
+        raise ListenError("systemd has handed down no socket to this process: give IP and PORT")
+    return listener.bind(host, port)
 
 
 def serve(
@@ -33,7 +108,7 @@ def serve(
     metrics: str | None = None,
     verbosity: int = 0,
 ) -> None:
-    """Run a room until SIGINT or SIGTERM.
+    """Run a room as this process, until SIGINT or SIGTERM.
 
     Args:
         host: an address or a host name; a name is served on every address it has. None: on the sockets that systemd
@@ -53,13 +128,8 @@ def serve(
         ListenError: an address cannot be had.
         ResourceError: a file cannot be used.
     """
-    from chatctl import password
-    from chatctl.room.room import Room
-    from chatctl.server import console, listener, operation, systemd
+    from chatctl.server import console, operation, systemd
     from chatctl.server.base import within_descriptors
-    from chatctl.server.link import Link
-    from chatctl.server.lock import Lock
-    from chatctl.wire import LineDecoder
 
     with contextlib.ExitStack() as stack:
         diagnostics = console.Diagnostics(_STDERR)
@@ -71,31 +141,11 @@ def serve(
         )
         logging.logThreads = False  # else logging keeps an entry for each reader thread for good
         limits = within_descriptors(limits)
+        shown = console.Stream(_STDOUT)
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
-        layers = certificates()
-        key = None if password_file is None else password.read(password_file)
-        if key is not None and LineDecoder(limits.max_line, guard=True).feed(key + b"\n") != [key]:
-            raise ResourceError(
-                f"cannot use the password in {password_file}: no member could send it as its first line"
-            )
-        room: Room[Link] = Room(limits, password=key)
-        lock = Lock()
-        conversation = room.ledger.read("text")
-        outlets = [console.Outlet(conversation, lock, console.Stream(_STDOUT), limits.max_lag)]
-        if transcript is not None:
-            from chatctl.server.transcript import Transcript
-
-            outlets.append(console.Outlet(conversation, lock, Transcript(transcript), limits.max_lag))
-        sockets = systemd.inherited()
-        if sockets and host is not None:
-            raise ListenError("systemd has handed down the sockets to listen on: leave out IP and PORT")
-        if not sockets:
-            if host is None or port is None:
-                raise ListenError("systemd has handed down no socket to this process: give IP and PORT")
-            sockets = listener.bind(host, port)
-        module, name = MODES[mode].split(":")
-        backend = getattr(importlib.import_module(module), name)
-        server = stack.enter_context(backend(room, lock, sockets, layers=layers, outlets=outlets))
+        server = stack.enter_context(
+            build(host, port, mode, limits, shown, certificates, password_file=password_file, transcript=transcript)
+        )
         operator = operation.Operator(server, certificates, diagnostics.say)
         if metrics:
             from chatctl.server import metrics as scraped
