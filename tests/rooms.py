@@ -1,6 +1,9 @@
-"""A real server process, and raw sockets as its members."""
+"""A real server, in a process or in a thread of the test, and raw sockets as its members."""
 
+import abc
+import faulthandler
 import itertools
+import logging
 import os
 import re
 import selectors
@@ -13,13 +16,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO, Any, Self
 
 import psutil
 import trustme
 
+from chatctl.cli.server import command
 from chatctl.layers import tls
+from chatctl.room.limits import Limits
+from chatctl.server import build, operation
+from chatctl.server.base import DEFAULT_USERS
 
 COMMAND = [sys.executable, "-m", "chatctl"]
 
@@ -186,22 +194,16 @@ class Certificates:
 
 
 class Output:
-    """What a process writes into a pipe, read by a thread."""
+    """Lines that somebody else's thread shows."""
 
-    def __init__(self, stream: IO[bytes], lines: list[str]) -> None:
-        self.lines = lines
-        self._stream = stream
+    def __init__(self, *lines: str) -> None:
+        self.lines = list(lines)
         self._came = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def _read(self) -> None:
-        for line in self._stream:
-            with self._came:
-                self.lines.append(line.decode().rstrip("\n"))
-                self._came.notify()
+    def show(self, line: str) -> None:
+        with self._came:
+            self.lines.append(line)
+            self._came.notify()
 
     def until(self, pattern: str) -> list[str]:
         """The lines so far, as soon as one matches."""
@@ -210,6 +212,22 @@ class Output:
             assert shown, self.lines[-20:]
             return list(self.lines)
 
+
+class Pipe(Output):
+    """What a process writes into a pipe, read by a thread."""
+
+    def __init__(self, stream: IO[bytes], *lines: str) -> None:
+        super().__init__(*lines)
+        self._stream = stream
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            self.show(line.decode().rstrip("\n"))
+
     def close(self) -> None:
         """Read to the end, if it is read at all, and close."""
         if self._thread.is_alive():
@@ -217,68 +235,98 @@ class Output:
         self._stream.close()
 
 
-class Room:
-    """A server process; its console and its diagnostics are read by threads."""
+class Shown(Output):
+    """A server's console that is kept: a `chatctl.server.console.Sink`."""
+
+    def write(self, data: bytes) -> None:
+        for line in data.decode().splitlines():
+            self.show(line)
+
+    def reopen(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Records(logging.Handler):
+    """What is logged in this process, as a server's stderr would show it, and all of it that is an error."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("chatctl server: %(message)s"))
+        self.errors: list[str] = []
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.ERROR:
+            self.errors.append(text)
+        self._output.show(text)
+
+
+class AnyRoom(abc.ABC):
+    """A server, and the peers that a test sends there.
+
+    Args:
+        port: where it listens.
+        usage: the process that it runs in.
+        console: what its console shows.
+        diagnostics: what it logs.
+        host: where it listens.
+        context: what its peers speak TLS with, if they do.
+        password: what its peers say first, if it takes one.
+    """
 
     def __init__(
         self,
-        mode: str,
-        *flags: str,
-        host: str = "127.0.0.1",
-        read_console: bool = True,
-        descriptors: int | None = None,
-        program: Sequence[str] = ("-m", "chatctl"),
-        certificates: "Certificates | None" = None,
-        identity: bool = False,
-        password: str = "",
+        port: int,
+        usage: psutil.Process,
+        console: Output,
+        diagnostics: Output,
+        *,
+        host: str,
+        context: ssl.SSLContext | None,
+        password: str,
     ) -> None:
-        command: list[str] = [sys.executable, *program, "server", host, "0", "--mode", mode, *flags]
-        if certificates:
-            command += ["--tls-cert", str(certificates.server)]
-        if descriptors:
-            command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            start_new_session=True,  # no terminal: SIGHUP means to reload
-        )
-        assert self.process.stdout
-        assert self.process.stderr
-        first = self.process.stdout.readline().decode()
-        self._console = Output(self.process.stdout, [first.rstrip("\n")])
-        self._diagnostics = Output(self.process.stderr, [])
-        self._diagnostics.start()
-        started = re.fullmatch(r"Chat Server started on port (\d+)\.\n", first)
-        assert started, f"{first!r} {self.stderr}"
-        self.port = int(started[1])
+        self.port = port
+        self.usage = usage
         self.host = host
+        self.context = context
         self.password = password
-        self.context = certificates.context(identity=identity) if certificates else None
-        self.usage = psutil.Process(self.process.pid)
+        self.console_until = console.until
+        self.stderr_until = diagnostics.until
+        self._shown = console
+        self._diagnostics = diagnostics
         self._peers: list[Peer] = []
         self._base = (0, 0)
-        if read_console:
-            self._console.start()
+
+    @property
+    @abc.abstractmethod
+    def running(self) -> bool:
+        """Whether the server has not ended."""
+
+    @abc.abstractmethod
+    def end(self) -> None:
+        """Ask the server to end; when asked for twice, at once."""
+
+    @abc.abstractmethod
+    def wait(self) -> int:
+        """The exit status, as soon as there is one; where every thread is, on stderr, if there is none."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """End the server, which must do so in good order and leave nothing behind. Stopping twice does nothing."""
 
     @property
     def console(self) -> list[str]:
         """What the console has shown so far."""
-        return self._console.lines
+        return self._shown.lines
 
     @property
     def stderr(self) -> str:
-        """What stderr has shown so far; all of it once the server was stopped."""
+        """What stderr has shown so far, or would have; all of it once the server was stopped."""
         return "".join(f"{line}\n" for line in self._diagnostics.lines)
-
-    def console_until(self, pattern: str) -> list[str]:
-        """The console's lines so far, as soon as one matches."""
-        return self._console.until(pattern)
-
-    def stderr_until(self, pattern: str) -> list[str]:
-        """The same of stderr."""
-        return self._diagnostics.until(pattern)
 
     def peer(self, **options: Any) -> Peer:
         """A member that has been welcomed."""
@@ -312,10 +360,6 @@ class Room:
             peer.until(rf"^\[\S+\] {mark}$")
         return peers
 
-    def memory(self) -> int:
-        """Bytes of memory in use."""
-        return int(self.usage.memory_info().rss)
-
     def resources(self) -> tuple[int, int]:
         """Open descriptors and threads."""
         return self.usage.num_fds(), self.usage.num_threads()
@@ -330,8 +374,7 @@ class Room:
 
     def assert_clean(self) -> None:
         """No member, no descriptor and no thread is left of those who were here, as one last visitor sees it."""
-        for peer in self._peers:
-            peer.close()
+        self.close_peers()
         deadline = time.monotonic() + PATIENCE
         descriptors, threads = self._base
         with self.next_in() as visitor:
@@ -342,11 +385,69 @@ class Room:
                 assert time.monotonic() < deadline, f"users, descriptors, threads: {found}, not {(1, *self._base)}"
                 found = (_online(visitor), *self.resources())
 
+    def close_peers(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+
+class Room(AnyRoom):
+    """A server process; its console and its diagnostics are read by threads."""
+
+    def __init__(
+        self,
+        mode: str,
+        *flags: str,
+        host: str = "127.0.0.1",
+        read_console: bool = True,
+        descriptors: int | None = None,
+        program: Sequence[str] = ("-m", "chatctl"),
+        certificates: Certificates | None = None,
+        identity: bool = False,
+        password: str = "",
+    ) -> None:
+        program_line: list[str] = [sys.executable, *program, "server", *_arguments(mode, flags, host, certificates)]
+        if descriptors:
+            program_line = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *program_line]
+        self.process = subprocess.Popen(
+            program_line,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            start_new_session=True,  # no terminal: SIGHUP means to reload
+        )
+        assert self.process.stdout
+        assert self.process.stderr
+        first = self.process.stdout.readline().decode()
+        self._pipes = Pipe(self.process.stdout, first.rstrip("\n")), Pipe(self.process.stderr)
+        super().__init__(
+            0,
+            psutil.Process(self.process.pid),
+            *self._pipes,
+            host=host,
+            context=certificates.context(identity=identity) if certificates else None,
+            password=password,
+        )
+        for pipe in self._pipes[not read_console :]:
+            pipe.start()
+        started = re.fullmatch(r"Chat Server started on port (\d+)\.\n", first)
+        assert started, f"{first!r} {self.stderr}"
+        self.port = int(started[1])
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def memory(self) -> int:
+        """Bytes of memory in use."""
+        return int(self.usage.memory_info().rss)
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def end(self) -> None:
+        self.signal(signal.SIGTERM)
+
     def wait(self) -> int:
-        """The exit status, as soon as there is one; where every thread is, on the server's stderr, if there is none."""
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -356,21 +457,106 @@ class Room:
 
     def stop(self) -> None:
         """End the server, which must do so in good order and without a word on stderr beyond its log."""
-        for peer in self._peers:
-            peer.close()
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
+        self.close_peers()
+        if self.running:
+            self.end()
         status: int | None = None
         try:
             status = self.wait()
         finally:
             self.process.kill()
             self.process.wait()
-            self._console.close()
-            self._diagnostics.close()
+            for pipe in self._pipes:
+                pipe.close()
             assert status == 0, f"exit status {status}\n{self.stderr}"
         assert "Traceback" not in self.stderr
         assert "Exception" not in self.stderr
+
+
+class ThreadRoom(AnyRoom):
+    """A server in a thread of the test, one at a time. What a process measures, and signals, it has none of.
+
+    An exception in one of its threads is a warning of pytest's, and so an error.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        *flags: str,
+        host: str = "127.0.0.1",
+        certificates: Certificates | None = None,
+        identity: bool = False,
+        password: str = "",
+    ) -> None:
+        shown, diagnostics, process = Shown(), Output(), psutil.Process()
+        self._before = process.num_fds(), process.num_threads()
+        options = command.make_context("server", _arguments(mode, flags, host, certificates)).params
+        limits = Limits(**{field.name: options[field.name] for field in fields(Limits)})
+        self._server = build(
+            options["ip"],
+            options["port"],
+            mode,
+            replace(limits, max_users=limits.max_users or DEFAULT_USERS),
+            shown,
+            operation.certificates(options["tls_cert"], options["tls_key"], options["tls_client_ca"]),
+            password_file=options["password_file"],
+            transcript=options["transcript"],
+        )
+        super().__init__(
+            self._server.listener.port,
+            process,
+            shown,
+            diagnostics,
+            host=host,
+            context=certificates.context(identity=identity) if certificates else None,
+            password=password,
+        )
+        self._records = Records(diagnostics)
+        self._log = logging.getLogger("chatctl")
+        self._log.setLevel(logging.INFO if options["verbose"] else logging.WARNING)
+        self._log.addHandler(self._records)
+        self._status = 1
+        self._thread = threading.Thread(target=self._run, name="server")
+        self._thread.start()
+        assert self.console_until("") == [f"Chat Server started on port {self.port}."]
+
+    def _run(self) -> None:
+        with self._server:
+            self._server.run()
+        self._status = 0
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        self._server.loop.call(self._server.stop)
+
+    def wait(self) -> int:
+        self._thread.join(PATIENCE)
+        if self.running:
+            faulthandler.dump_traceback()
+            raise TimeoutError("the server does not end")
+        return self._status
+
+    def stop(self) -> None:
+        """End the server, which must do so in good order, log no error and leave no thread and no descriptor behind."""
+        self.close_peers()
+        if self.running:
+            self.end()
+        assert self.wait() == 0
+        self._log.removeHandler(self._records)
+        self._log.setLevel(logging.NOTSET)
+        deadline = time.monotonic() + PATIENCE
+        while any(now > before for now, before in zip(self.resources(), self._before, strict=True)):
+            assert time.monotonic() < deadline, f"descriptors, threads: {self.resources()}, not {self._before}"
+        assert self._records.errors == []
+
+
+def _arguments(mode: str, flags: Sequence[str], host: str, certificates: Certificates | None) -> list[str]:
+    """The command line of a server."""
+    secure = ["--tls-cert", str(certificates.server)] if certificates else []
+    return [host, "0", "--mode", mode, *flags, *secure]
 
 
 def _online(visitor: Peer) -> int:

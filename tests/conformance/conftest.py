@@ -1,14 +1,16 @@
 """Every test here runs over every mode in the registry, in plain text and under TLS."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from chatctl.server import MODES
-from tests.rooms import Certificates, Room
+from tests.rooms import AnyRoom, Certificates, Room, ThreadRoom
 
-Start = Callable[..., Room]
+Start = Callable[..., ThreadRoom]
+Launch = Callable[..., Room]
+R = TypeVar("R", bound=AnyRoom)
 
 
 @pytest.fixture(scope="session")
@@ -18,18 +20,24 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(params=[(mode, tls) for mode in sorted(MODES) for tls in ("plain", "tls")], ids="-".join)
-def start(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Start]:
-    """Start a server with flags, without a rate if they give none.
+def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A mode, and whether it is under TLS."""
+    kind: tuple[str, str] = request.param
+    return kind
 
-    At the end it must have nothing left of the test and end in good order.
+
+def serving(house: Callable[..., R], kind: tuple[str, str], certificates: Certificates) -> Iterator[Callable[..., R]]:
+    """Start servers with flags, without a rate if they give none.
+
+    At the end they must have nothing left of the test and end in good order.
     """
-    rooms: list[Room] = []
+    rooms: list[R] = []
 
-    def start_room(*flags: str, **options: Any) -> Room:
-        mode, tls = request.param
+    def start_room(*flags: str, **options: Any) -> R:
+        mode, tls = kind
         if tls == "tls":
             options.setdefault("certificates", certificates)
-        room = Room(mode, "--rate", "0", *flags, **options)
+        room = house(mode, "--rate", "0", *flags, **options)
         rooms.append(room)
         room.note_resources()
         return room
@@ -37,7 +45,7 @@ def start(request: pytest.FixtureRequest, certificates: Certificates) -> Iterato
     yield start_room
     try:
         for room in rooms:
-            if room.process.poll() is None:
+            if room.running:
                 room.assert_clean()
     finally:
         for room in rooms:
@@ -45,6 +53,24 @@ def start(request: pytest.FixtureRequest, certificates: Certificates) -> Iterato
 
 
 @pytest.fixture
-def room(start: Start) -> Room:
-    """A server with its defaults."""
+def start(kind: tuple[str, str], certificates: Certificates) -> Iterator[Start]:
+    """Start a server in a thread."""
+    yield from serving(ThreadRoom, kind, certificates)
+
+
+@pytest.fixture
+def launch(kind: tuple[str, str], certificates: Certificates) -> Iterator[Launch]:
+    """Start a server in a process, where that is what a test is about: its memory, its signals, its descriptors."""
+    yield from serving(Room, kind, certificates)
+
+
+@pytest.fixture
+def room(start: Start) -> ThreadRoom:
+    """A server with its defaults, in a thread."""
     return start()
+
+
+@pytest.fixture
+def process(launch: Launch) -> Room:
+    """A server with its defaults, in a process."""
+    return launch()

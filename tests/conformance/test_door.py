@@ -1,7 +1,6 @@
 """Who comes in, and what those who are in may cost."""
 
 import re
-import signal
 import sys
 import time
 from pathlib import Path
@@ -9,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.conftest import Start
-from tests.rooms import PATIENCE, Peer, Room
+from tests.rooms import PATIENCE, Peer, ThreadRoom
 
 GREETING = "! this room needs a password: send it as your first line"
 
 
 @pytest.fixture
-def locked(tmp_path: Path, start: Start) -> Room:
+def locked(tmp_path: Path, start: Start) -> ThreadRoom:
     """A room whose password is known to the first member, who stays in."""
     file = tmp_path / "password"
     file.write_text("열려라 참깨\nnot this line\n")
     return start("-v", "--password-file", str(file), password="열려라 참깨")
 
 
-def test_without_the_password_one_is_outside(locked: Room) -> None:
+def test_without_the_password_one_is_outside(locked: ThreadRoom) -> None:
     """A newcomer is unannounced and deaf until its first line is the password."""
     member = locked.peer()
     stranger = locked.stranger()
@@ -39,7 +38,7 @@ def test_without_the_password_one_is_outside(locked: Room) -> None:
     assert member.line() == f"> New user {stranger.name} entered (2 users online)"
 
 
-def test_what_follows_the_password_is_said(locked: Room) -> None:
+def test_what_follows_the_password_is_said(locked: ThreadRoom) -> None:
     """Lines that come in one piece with the password are not lost, and the password is not said."""
     member = locked.peer()
     stranger = locked.stranger()
@@ -50,7 +49,7 @@ def test_what_follows_the_password_is_said(locked: Room) -> None:
     ]
 
 
-def test_three_wrong_passwords(locked: Room) -> None:
+def test_three_wrong_passwords(locked: ThreadRoom) -> None:
     """The third wrong try ends the connection; nobody hears of it but the log."""
     member = locked.peer()
     stranger = locked.stranger()
@@ -72,7 +71,7 @@ def test_a_flood_instead_of_a_password(tmp_path: Path, start: Start) -> None:
     assert stranger.rest() == [GREETING, "! too much: send the password first"]
 
 
-def test_guesses_are_in_the_log(locked: Room) -> None:
+def test_guesses_are_in_the_log(locked: ThreadRoom) -> None:
     """Who leaves after a wrong try has not just left."""
     with locked.stranger() as guesser:
         guesser.say("1234")
@@ -84,7 +83,7 @@ def test_guesses_are_in_the_log(locked: Room) -> None:
     assert f"{guesser.name} went: wrong password" in locked.stderr
 
 
-def test_leaving_without_the_password(locked: Room) -> None:
+def test_leaving_without_the_password(locked: ThreadRoom) -> None:
     """Who closes its end without having been in is sent an orderly end, unannounced."""
     member = locked.peer()
     stranger = locked.stranger()
@@ -93,7 +92,7 @@ def test_leaving_without_the_password(locked: Room) -> None:
     assert member.fence() == []
 
 
-def test_a_browser_at_a_locked_door(locked: Room) -> None:
+def test_a_browser_at_a_locked_door(locked: ThreadRoom) -> None:
     """HTTP is ended at once, before it can guess."""
     stranger = locked.stranger()
     stranger.send(b"GET / HTTP/1.1\r\n\r\n")
@@ -113,11 +112,11 @@ def test_those_outside_take_places(tmp_path: Path, start: Start) -> None:
     assert room.stranger().line() == GREETING
 
 
-def test_those_outside_hear_of_the_end(locked: Room) -> None:
+def test_those_outside_hear_of_the_end(locked: ThreadRoom) -> None:
     """A shutdown is told to who waits at the door as well."""
     stranger = locked.stranger()
     assert stranger.line() == GREETING
-    locked.signal(signal.SIGTERM)
+    locked.end()
     assert stranger.rest() == ["! server shutting down"]
     stranger.close()
     assert locked.wait() == 0
@@ -217,7 +216,7 @@ def test_who_goes_while_it_is_not_read(start: Start) -> None:
     hasty.say(*["x"] * 200)
     hasty.until("^! too fast")
     talker.fence()
-    room.signal(signal.SIGTERM)
+    room.end()
     assert hasty.rest()[-1] == "! server shutting down"
     hasty.close()
     talker.close()

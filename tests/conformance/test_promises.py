@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.conformance.conftest import Start
-from tests.rooms import Peer, Room, chat, gather
+from tests.conformance.conftest import Launch, Start
+from tests.rooms import AnyRoom, Peer, Room, ThreadRoom, chat, gather
 
 MIB = 1024 * 1024
 NOTICE = re.compile(r"[><] .* \((\d+) users? online\)")
@@ -21,7 +21,7 @@ def said(peer: Peer, lines: list[str]) -> list[str]:
     return [line.replace("[You]", f"[{peer.name}]", 1) for line in chat(lines)]
 
 
-def test_one_order(room: Room) -> None:
+def test_one_order(room: ThreadRoom) -> None:
     """Five who talk at the same time see all lines in the same order, each sender's in the order they were sent."""
     peers = room.peers(5)
     for peer in peers:
@@ -34,7 +34,7 @@ def test_one_order(room: Room) -> None:
         assert mine == [f"[{peer.name}] line {number} of {peer.name}" for number in range(300)]
 
 
-def test_whole_lines(room: Room) -> None:
+def test_whole_lines(room: ThreadRoom) -> None:
     """Lines that come in pieces, cut inside code points, are relayed whole, one by one, never mixed."""
     first, second, third = room.peers(3)
     pieces = [f"가나다 {number} 👩‍💻\n".encode() for number in range(100)]
@@ -64,7 +64,7 @@ def test_answers_keep_their_place(start: Start) -> None:
     assert asker.rest() == list(itertools.chain.from_iterable(expected))
 
 
-def test_exact_counts(room: Room) -> None:
+def test_exact_counts(room: ThreadRoom) -> None:
     """The number in a notice is the number of members at that point of the order; it steps by one."""
     watcher = room.peer()
     guests = [room.peer() for _ in range(20)]
@@ -82,15 +82,15 @@ def test_exact_counts(room: Room) -> None:
     assert watcher.fence() == []
 
 
-def stall(room: Room) -> Peer:
+def stall(room: AnyRoom) -> Peer:
     """A member that never reads, with as little room for what it does not read as the kernel allows."""
     return room.peer(receive_buffer=2048)
 
 
 @pytest.mark.parametrize("lines", [2_000, pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
-def test_stalled_member_delays_nobody(start: Start, lines: int) -> None:
+def test_stalled_member_delays_nobody(launch: Launch, lines: int) -> None:
     """Twenty take all lines of 1 KB while one reads nothing: it is cut, the talker never waits for its echo."""
-    room = start()
+    room = launch()
     talker, *others = room.peers(21)
     before = room.memory()
     stalled = stall(room)
@@ -131,7 +131,7 @@ def test_stalled_member_is_cut(start: Start) -> None:
     assert f"{stalled.name} went: fell behind" in room.stderr
 
 
-def test_flooding_dribbling_and_resetting_members_delay_nobody(room: Room) -> None:
+def test_flooding_dribbling_and_resetting_members_delay_nobody(room: ThreadRoom) -> None:
     """Echoes stay prompt while others flood without reading, send single bytes, and come and go by reset."""
     talker = room.peer()
     flooder, dribbler = room.peer(), room.peer()
@@ -149,7 +149,7 @@ def test_flooding_dribbling_and_resetting_members_delay_nobody(room: Room) -> No
     assert slowest < 1.0
 
 
-def test_last_words(room: Room) -> None:
+def test_last_words(room: ThreadRoom) -> None:
     """A last line without a newline counts at a half-close, and the leaver gets all it is owed before the end."""
     listener, leaver = room.peers(2)
     leaver.send(b"one\ntwo")
@@ -162,7 +162,7 @@ def test_last_words(room: Room) -> None:
     ]
 
 
-def test_cut_line_is_dropped_on_reset(room: Room) -> None:
+def test_cut_line_is_dropped_on_reset(room: ThreadRoom) -> None:
     """What has no newline yet is not said when the link is reset; what has one is."""
     listener, leaver = room.peers(2)
     leaver.send(b"whole\nhal")
@@ -172,7 +172,7 @@ def test_cut_line_is_dropped_on_reset(room: Room) -> None:
     assert lines[-2:] == [f"[{leaver.name}] whole", f"< The user {leaver.name} left (1 user online)"]
 
 
-def test_cut_lines_are_dropped_while_others_talk(room: Room) -> None:
+def test_cut_lines_are_dropped_while_others_talk(room: ThreadRoom) -> None:
     """The same when it is the sending side that meets the reset first."""
     talker, listener = room.peers(2)
     for number in range(150):
@@ -187,12 +187,12 @@ def test_cut_lines_are_dropped_while_others_talk(room: Room) -> None:
     assert not any(line.endswith("] hal") for line in listener.until(r"\] round 149$"))
 
 
-def test_nothing_accepted_is_lost_at_shutdown(room: Room) -> None:
+def test_nothing_accepted_is_lost_at_shutdown(room: ThreadRoom) -> None:
     """Whatever the sender saw accepted when the server was stopped, everybody who stayed has got."""
     talker, *others = room.peers(4)
     talker.say(*(f"line {number}" for number in range(20_000)))
     talker.until(r"^\[You\] line 0$")
-    room.signal(signal.SIGTERM)
+    room.end()
     peers = [talker, *others]
     gather(peers, lambda peer: False)
     transcripts = [said(peer, peer.lines) for peer in peers]
@@ -205,13 +205,13 @@ def test_nothing_accepted_is_lost_at_shutdown(room: Room) -> None:
 
 
 @pytest.mark.parametrize("members", [60, pytest.param(500, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
-def test_slow_readers_cost_no_memory(room: Room, members: int) -> None:
+def test_slow_readers_cost_no_memory(process: Room, members: int) -> None:
     """Slow readers that stopped at as many different places of the log grow the server by less than 64 MB."""
-    talker = room.peer()
+    talker = process.peer()
     slow: list[Peer] = []
-    before = room.memory()
+    before = process.memory()
     for number in range(members):
-        slow.append(stall(room))
+        slow.append(stall(process))
         talker.say(f"{number} {'z' * 1000}")
         talker.until(rf"^\[You\] {number} ")
     for number in range(3 * 1024):
@@ -221,23 +221,23 @@ def test_slow_readers_cost_no_memory(room: Room, members: int) -> None:
         for _ in range(300):
             peer.sock.recv(4096)
     assert talker.fence() == []  # nobody was cut: they are all still inside the window
-    assert room.memory() - before < 64 * MIB
+    assert process.memory() - before < 64 * MIB
 
 
 @pytest.mark.parametrize("size", [32, pytest.param(256, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
-def test_endless_line_costs_no_memory(room: Room, size: int) -> None:
+def test_endless_line_costs_no_memory(process: Room, size: int) -> None:
     """MiBs without a newline are thrown away: one answer, less than 16 MB of memory, and the connection stays."""
-    talker = room.peer()
+    talker = process.peer()
     talker.fence()
-    before = room.memory()
+    before = process.memory()
     for _ in range(size):
         talker.send(b"x" * MIB)
     talker.send(b"\n")
     assert talker.fence() == ["! line too long, not sent: it may have 4096 bytes"]
-    assert room.memory() - before < 16 * MIB
+    assert process.memory() - before < 16 * MIB
 
 
-def test_a_flood_of_commands_delays_nobody(room: Room) -> None:
+def test_a_flood_of_commands_delays_nobody(room: ThreadRoom) -> None:
     """Five who send nothing but commands, and read the answers, hold nobody up for long."""
     talker, *flooders = room.peers(6)
     slowest = 0.0
@@ -254,47 +254,47 @@ def test_a_flood_of_commands_delays_nobody(room: Room) -> None:
     assert slowest < 1.0
 
 
-def test_unread_answers_cost_no_memory(room: Room) -> None:
+def test_unread_answers_cost_no_memory(process: Room) -> None:
     """Twenty who ask without end and read nothing grow the server by less than 16 MB."""
-    talker, *askers = room.peers(21)
-    before = room.memory()
+    talker, *askers = process.peers(21)
+    before = process.memory()
     for asker in askers:
         asker.sock.settimeout(0.2)
         with contextlib.suppress(OSError):  # it is cut, or not read any more
             for _ in range(20):
                 asker.send(b"/\n" * 8_000)
     assert all("left" in line for line in talker.fence())
-    assert room.memory() - before < 16 * MIB
+    assert process.memory() - before < 16 * MIB
 
 
-def test_chunk_of_commands_cuts_its_sender(room: Room) -> None:
+def test_chunk_of_commands_cuts_its_sender(process: Room) -> None:
     """Who sends nothing but commands, and reads none of the answers, is cut; the server is not."""
-    talker, asker = room.peers(2)
-    room.peers(200)
+    talker, asker = process.peers(2)
+    process.peers(200)
     talker.fence()
-    before = room.memory()
+    before = process.memory()
     asker.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     asker.send(b"/who\n" * 26_000)
     talker.until(rf"^< The user {re.escape(asker.name)} left")
-    assert room.memory() - before < 32 * MIB
+    assert process.memory() - before < 32 * MIB
     assert talker.fence() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ends_well(room: Room, number: signal.Signals) -> None:
+def test_ends_well(process: Room, number: signal.Signals) -> None:
     """A signal ends the server: everybody is told, then gets an orderly end, and the exit status is 0."""
-    peers = room.peers(3)
-    room.signal(number)
+    peers = process.peers(3)
+    process.signal(number)
     for peer in peers:
         lines = peer.rest()
         assert lines[-1] == "! server shutting down"
         assert not any("left" in line for line in lines)
         peer.close()
-    assert room.wait() == 0
-    assert room.stderr == ""
+    assert process.wait() == 0
+    assert process.stderr == ""
 
 
-def test_ends_within_two_seconds(room: Room) -> None:
+def test_ends_within_two_seconds(room: ThreadRoom) -> None:
     """A member that does not read holds the shutdown up for two seconds at most."""
     talker = room.peer()
     stalled = stall(room)
@@ -302,7 +302,7 @@ def test_ends_within_two_seconds(room: Room) -> None:
         talker.say(f"{number} {'x' * 1000}")
         talker.until(rf"^\[You\] {number} ")
     asked = time.monotonic()
-    room.signal(signal.SIGTERM)
+    room.end()
     assert talker.rest() == ["! server shutting down"]
     talker.close()
     assert room.wait() == 0
@@ -310,24 +310,24 @@ def test_ends_within_two_seconds(room: Room) -> None:
     stalled.close()
 
 
-def test_a_second_signal_ends_at_once(room: Room) -> None:
+def test_a_second_signal_ends_at_once(room: ThreadRoom) -> None:
     """Who does not want to wait for those two seconds says so again."""
     stalled = room.peer()
-    room.signal(signal.SIGTERM)
+    room.end()
     assert stalled.until("shutting down")
     asked = time.monotonic()
-    room.signal(signal.SIGTERM)
+    room.end()
     assert room.wait() == 0
     assert time.monotonic() - asked < 1.5
 
 
-def test_finished_members_get_what_was_sent_before_the_end(room: Room) -> None:
+def test_finished_members_get_what_was_sent_before_the_end(room: ThreadRoom) -> None:
     """Who reads on only after the shutdown still gets all that was sent to it before, and an orderly end."""
     talker, late = room.peers(2)
     for number in range(1_000):
         talker.say(f"{number} {'x' * 1000}")
         talker.until(rf"^\[You\] {number} ")
-    room.signal(signal.SIGTERM)
+    room.end()
     talker.rest()
     talker.close()
     assert room.wait() == 0
@@ -342,11 +342,11 @@ def test_a_second_signal_with_refused_newcomers(start: Start) -> None:
     room.peer()
     refused = [room.stranger() for _ in range(16)]
     assert [peer.line() for peer in refused] == ["! server full"] * 16
-    room.signal(signal.SIGINT)
+    room.end()
     for peer in refused:
         with contextlib.suppress(OSError):
             peer.send(b"x" * 100_000)
-    room.signal(signal.SIGTERM)
+    room.end()
     assert room.wait() == 0
     assert room.stderr == ""
 
@@ -398,9 +398,9 @@ def test_no_thread_to_be_had() -> None:
     assert "can't start new thread" in room.stderr
 
 
-def test_out_of_descriptors(start: Start) -> None:
+def test_out_of_descriptors(launch: Launch) -> None:
     """Without descriptors those inside go on, the processor rests, and newcomers enter again when some are free."""
-    room = start("--max-users", "1000", descriptors=40)
+    room = launch("--max-users", "1000", descriptors=40)
     inside: list[Peer] = []
     refused: list[str] = []
     while not refused:
@@ -428,7 +428,7 @@ def test_out_of_descriptors(start: Start) -> None:
 
 
 @pytest.mark.parametrize("visits", [300, pytest.param(3_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
-def test_coming_and_going(room: Room, visits: int) -> None:
+def test_coming_and_going(room: ThreadRoom, visits: int) -> None:
     """After thousands that came and went, a third by reset, counts, descriptors and threads are exact."""
     watcher = room.peer()
     for _ in range(visits // 3):

@@ -12,15 +12,15 @@ import pytest
 
 from chatctl.layers import tls
 from chatctl.server import MODES
-from tests.conformance.conftest import Start
-from tests.rooms import PATIENCE, Certificates, Peer, Room, chat, environment, gather
+from tests.conformance.conftest import Launch, Start
+from tests.rooms import PATIENCE, AnyRoom, Certificates, Peer, ThreadRoom, chat, environment, gather
 
-pytestmark = pytest.mark.parametrize("start", [(mode, "tls") for mode in sorted(MODES)], indirect=True, ids="-".join)
+pytestmark = pytest.mark.parametrize("kind", [(mode, "tls") for mode in sorted(MODES)], ids="-".join)
 
 SPEAKS_TLS = "! this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
 
 
-def raw(room: Room) -> Peer:
+def raw(room: AnyRoom) -> Peer:
     """A connection without TLS."""
     return room.stranger(context=None)
 
@@ -33,7 +33,7 @@ def hello(certificates: Certificates) -> bytes:
 
 
 @contextlib.contextmanager
-def s_client(room: Room, *flags: str, quiet: bool = True) -> Iterator["subprocess.Popen[bytes]"]:
+def s_client(room: ThreadRoom, *flags: str, quiet: bool = True) -> Iterator["subprocess.Popen[bytes]"]:
     """A member by OpenSSL's own client; one that is not quiet tells of the connection, and takes orders."""
     process = subprocess.Popen(
         [
@@ -57,7 +57,7 @@ def s_client(room: Room, *flags: str, quiet: bool = True) -> Iterator["subproces
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_a_client_of_somebody_else(room: Room, certificates: Certificates, version: str) -> None:
+def test_a_client_of_somebody_else(room: ThreadRoom, certificates: Certificates, version: str) -> None:
     """OpenSSL's client talks and is heard, under both versions of TLS, and leaves in good order."""
     member = room.peer()
     with s_client(room, version, "-CAfile", str(certificates.authority), "-verify_return_error") as openssl:
@@ -76,7 +76,7 @@ def test_a_client_of_somebody_else(room: Room, certificates: Certificates, versi
     assert member.until("left")[-1] == f"< The user {name} left (1 user online)"
 
 
-def test_old_versions_are_refused(room: Room) -> None:
+def test_old_versions_are_refused(room: ThreadRoom) -> None:
     """There is no TLS 1.1."""
     with s_client(room, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as openssl:
         assert openssl.communicate(timeout=PATIENCE)[0] == b""
@@ -111,7 +111,7 @@ def test_a_broken_handshake(start: Start) -> None:
     assert f"{broken.name} went: TLS failed: " in room.stderr
 
 
-def test_a_broken_record(room: Room) -> None:
+def test_a_broken_record(room: ThreadRoom) -> None:
     """Ciphertext that was tampered with ends its sender: what came before was said, the leave is announced."""
     member, broken = room.peers(2)
     assert broken.layer
@@ -123,7 +123,7 @@ def test_a_broken_record(room: Room) -> None:
     assert member.fence() == []
 
 
-def test_a_broken_record_of_a_stalled_member(room: Room) -> None:
+def test_a_broken_record_of_a_stalled_member(room: ThreadRoom) -> None:
     """What it is owed cannot be encrypted any more; that ends it and nobody else."""
     talker = room.peer()
     broken = room.peer(receive_buffer=2048)
@@ -195,10 +195,10 @@ def test_client_certificates(start: Start, certificates: Certificates) -> None:
     assert f"{without.name} went: TLS failed: peer did not return a certificate" in room.stderr
 
 
-def test_new_certificates(start: Start, certificates: Certificates, tmp_path: Path) -> None:
+def test_new_certificates(launch: Launch, certificates: Certificates, tmp_path: Path) -> None:
     """SIGHUP loads the certificates anew for those who come; bad ones change nothing, and the log says so."""
     used = Certificates(tmp_path)
-    room = start("--verbose", certificates=used)
+    room = launch("--verbose", certificates=used)
     member = room.peer()
     renewed = Certificates(tmp_path)
     renewed.server.replace(used.server)
@@ -237,7 +237,7 @@ def test_bad_peers_delay_nobody(start: Start, certificates: Certificates, member
 
 
 @pytest.mark.full
-def test_a_handshake_has_ten_seconds(room: Room, certificates: Certificates) -> None:
+def test_a_handshake_has_ten_seconds(room: ThreadRoom, certificates: Certificates) -> None:
     """Who does not end its handshake is ended; who has not even begun it is told in plain text."""
     member = room.peer()
     stuck, silent = raw(room), raw(room)

@@ -6,11 +6,11 @@ import re
 import pytest
 
 from chatctl import __version__
-from tests.conformance.conftest import Start
-from tests.rooms import Room
+from tests.conformance.conftest import Launch, Start
+from tests.rooms import ThreadRoom
 
 
-def test_the_three_windows(room: Room) -> None:
+def test_the_three_windows(room: ThreadRoom) -> None:
     """Two who talk and one who listens see the same conversation, each its own lines as [You]."""
     first = room.peer()
     second = room.peer()
@@ -30,7 +30,7 @@ def test_the_three_windows(room: Room) -> None:
     ]
 
 
-def test_line_endings_telnet_and_marks(room: Room) -> None:
+def test_line_endings_telnet_and_marks(room: ThreadRoom) -> None:
     """LF, CRLF, telnet negotiation and a byte-order mark leave no trace; the server writes LF."""
     listener = room.peer()
     speaker = room.peer()
@@ -40,7 +40,7 @@ def test_line_endings_telnet_and_marks(room: Room) -> None:
     assert lines[-3:] == [f"[{speaker.name}] {text}" for text in ("one", "two", "three")]
 
 
-def test_terminal_control_is_visible(room: Room) -> None:
+def test_terminal_control_is_visible(room: ThreadRoom) -> None:
     """Escapes, C1, bidi controls and invalid bytes reach nobody as they are; languages and emoji do."""
     listener = room.peer()
     speaker = room.peer()
@@ -49,7 +49,7 @@ def test_terminal_control_is_visible(room: Room) -> None:
     assert lines[-2:] == [f"[{speaker.name}] ␛]0;pwn␇\ufffd2J\ufffd\ufffd \ufffd", f"[{speaker.name}] नमस्ते 👩‍👩‍👧"]
 
 
-def test_text_cannot_pass_for_anything_else(room: Room) -> None:
+def test_text_cannot_pass_for_anything_else(room: ThreadRoom) -> None:
     """What looks like a notice or another's words stands behind its sender's name."""
     listener, speaker = room.peers(2)
     forged = ["> New user 1.2.3.4:5 entered (9 users online)", "[127.0.0.1:1] hi", "! server shutting down"]
@@ -57,7 +57,7 @@ def test_text_cannot_pass_for_anything_else(room: Room) -> None:
     assert [listener.line() for _ in forged] == [f"[{speaker.name}] {line}" for line in forged]
 
 
-def test_commands_are_answered_to_one(room: Room) -> None:
+def test_commands_are_answered_to_one(room: ThreadRoom) -> None:
     """Commands are for their sender alone; //x says /x; a reserved word is answered, not relayed."""
     listener, asker = room.peers(2)
     asker.say("/help", "/who", "/nick me", "//nick me")
@@ -71,7 +71,7 @@ def test_commands_are_answered_to_one(room: Room) -> None:
 
 
 @pytest.mark.parametrize("size", [4096, 4097])
-def test_longest_line(room: Room, size: int) -> None:
+def test_longest_line(room: ThreadRoom, size: int) -> None:
     """4,096 bytes pass, one more does not; the sender is told and stays."""
     listener, speaker = room.peers(2)
     speaker.say("x" * size, "after")
@@ -100,7 +100,7 @@ def test_max_line(start: Start) -> None:
     ],
     ids=["tls", "get", "post", "long"],
 )
-def test_other_protocols_are_ended(room: Room, request_bytes: bytes) -> None:
+def test_other_protocols_are_ended(room: ThreadRoom, request_bytes: bytes) -> None:
     """A TLS client or a browser is told so and ended; nothing of it is said in the room."""
     listener = room.peer()
     stranger = room.peer()
@@ -112,7 +112,7 @@ def test_other_protocols_are_ended(room: Room, request_bytes: bytes) -> None:
     assert not any(line.startswith("[") for line in lines)
 
 
-def test_quit(room: Room) -> None:
+def test_quit(room: ThreadRoom) -> None:
     """After /quit the leaver gets its answer and an orderly end, and what it still sends is thrown away."""
     listener, leaver = room.peers(2)
     leaver.say("/quit", "ignored")
@@ -123,7 +123,7 @@ def test_quit(room: Room) -> None:
     assert listener.fence() == []
 
 
-def test_half_close_gets_all_that_is_owed(room: Room) -> None:
+def test_half_close_gets_all_that_is_owed(room: ThreadRoom) -> None:
     """Who half-closes while megabytes are owed to it gets them all, then the end."""
     talker, leaver = room.peers(2)
     text = "x" * 1000
@@ -159,9 +159,9 @@ def test_a_host_name_is_served(start: Start) -> None:
     assert room.peer(host="127.0.0.1").fence() == []
 
 
-def test_console_that_nobody_reads_stalls_nothing(start: Start) -> None:
+def test_console_that_nobody_reads_stalls_nothing(launch: Launch) -> None:
     """While stdout is not read the room goes on; once it is, the console says how many lines it skipped."""
-    room = start("--max-lag", "65536", read_console=False)
+    room = launch("--max-lag", "65536", read_console=False)
     talker = room.peer()
     for number in range(3_000):
         talker.say(f"{number} {'x' * 1000}")
@@ -180,9 +180,9 @@ def test_console_that_nobody_reads_stalls_nothing(start: Start) -> None:
     assert len(shown) < 3_000
 
 
-def test_console_that_is_closed_ends_only_itself(start: Start) -> None:
+def test_console_that_is_closed_ends_only_itself(launch: Launch) -> None:
     """When the reader of stdout goes away, the room stays."""
-    room = start(read_console=False)
+    room = launch(read_console=False)
     assert room.process.stdout
     talker = room.peer()
     room.process.stdout.close()
@@ -190,7 +190,7 @@ def test_console_that_is_closed_ends_only_itself(start: Start) -> None:
         talker.fence()
 
 
-def test_slow_links_do_not_lose_a_byte(room: Room) -> None:
+def test_slow_links_do_not_lose_a_byte(room: ThreadRoom) -> None:
     """A member with a tiny buffer that reads slowly, but reads, gets every byte in order."""
     talker = room.peer()
     slow = room.peer(receive_buffer=2048)
@@ -203,7 +203,7 @@ def test_slow_links_do_not_lose_a_byte(room: Room) -> None:
     assert numbers == list(range(4_000))
 
 
-def test_unix_clients_by_half_close_only(room: Room) -> None:
+def test_unix_clients_by_half_close_only(room: ThreadRoom) -> None:
     """A connection that says nothing and closes both ends is a visit like another."""
     watcher = room.peer()
     with room.stranger() as silent:
