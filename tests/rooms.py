@@ -516,7 +516,7 @@ class ThreadRoom(AnyRoom):
         self._log.setLevel(logging.INFO if options["verbose"] else logging.WARNING)
         self._log.addHandler(self._records)
         self._status = 1
-        self._thread = threading.Thread(target=self._run, name="server")
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._thread.start()
         assert self.console_until("") == [f"Chat Server started on port {self.port}."]
 

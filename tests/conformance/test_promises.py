@@ -1,5 +1,6 @@
 """The eight promises, one by one."""
 
+import concurrent.futures
 import contextlib
 import itertools
 import re
@@ -425,6 +426,26 @@ def test_out_of_descriptors(launch: Launch) -> None:
     inside.pop().close()
     inside[0].until("left")
     assert room.next_in().fence() == []
+
+
+def test_few_descriptors(launch: Launch) -> None:
+    """With 64 descriptors forty who come at the same time are in, and talk; when there is no more room, all are told.
+
+    Nobody meets the limit itself: the log has no word of it.
+    """
+    room = launch("-v", descriptors=64)
+    with concurrent.futures.ThreadPoolExecutor(40) as together:
+        members = list(together.map(lambda _: room.peer(), range(40)))
+    for peer in members:
+        peer.say(f"I am {peer.name}")
+    words = {f"[{peer.name}] I am {peer.name}" for peer in members}
+    gather(members, lambda peer: len(chat(peer.lines)) == len(members))
+    assert all(set(said(peer, peer.lines)) == words for peer in members)
+    while (first := room.stranger().line()) != "! server full":
+        assert first.startswith("> Connected")
+    assert [room.stranger().rest() for _ in range(7)] == [["! server full"]] * 7
+    room.stop()  # the log is whole then
+    assert "descriptors" not in room.stderr
 
 
 @pytest.mark.parametrize("visits", [300, pytest.param(3_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])

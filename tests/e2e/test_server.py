@@ -77,16 +77,6 @@ def test_more_users_than_descriptors(mode: str) -> None:
     assert "500 users need more descriptors than the limit of 64" in room.stderr
 
 
-def test_as_many_users_as_descriptors(mode: str) -> None:
-    """By default there are no more users than descriptors for them, and nobody meets the limit."""
-    room = Room(mode, "-v", descriptors=96)
-    peers = [room.stranger() for _ in range(40)]
-    first = [peer.line() for peer in peers]
-    room.stop()
-    assert sum(line == "! server full" for line in first) == 8
-    assert "descriptors" not in room.stderr
-
-
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_more_newcomers_at_once_than_descriptors(mode: str, tmp_path: Path, secure: bool) -> None:
     """A storm that takes all descriptors before anybody is in ends nothing."""

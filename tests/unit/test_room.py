@@ -1,13 +1,16 @@
 """The room's policy: commands, refusals, endings."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chatctl import __version__
+from chatctl.room.door import TOO_MANY, Door
 from chatctl.room.limits import Limits
 from chatctl.room.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
 from chatctl.room.stages import FINISHED, GONE, GRACE, INSIDE, LINGER, OUTSIDE, Member, Stage
+from chatctl.server.operation import Operator
 from chatctl.wire import Address
 
 
@@ -228,6 +231,36 @@ def test_places_are_counted_by_address() -> None:
     guests.room.leave(knocking, "reset")
     assert guests.room.users_from("192.0.2.7") == 1
     assert guests.room.users == 2
+
+
+def test_an_address_has_its_places_back() -> None:
+    """Whoever leaves gives the place of its address back: after a thousand visits the next may come in, as ever."""
+    guests = Guests()
+    door = Door(max_users=10, max_per_ip=5)
+    host = "192.0.2.7"
+    for port in range(1_000):
+        assert door.refusal(host, guests.room.users, guests.room.users_from(host)) is None
+        guests.room.leave(guests.join(f"{host}:{port}"), "left")
+    five = [guests.join(f"{host}:{port}") for port in range(5)]
+    assert door.refusal(host, guests.room.users, guests.room.users_from(host)) == TOO_MANY
+    for member in five:
+        guests.room.finish(member, 0.0, "left")
+        guests.room.leave(member, "left")
+    assert door.refusal(host, guests.room.users, guests.room.users_from(host)) is None
+    assert guests.room.users_from(host) == 0
+
+
+def test_a_ban_ends_nobody_from_elsewhere() -> None:
+    """Who comes from outside the network stays, and so does everybody's count of places; who comes from it goes."""
+    guests = Guests()
+    server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
+    operator = Operator(server, lambda: tuple, print)  # type: ignore[arg-type]  # all that a ban looks at
+    inside = [guests.join(f"192.0.2.7:{port}") for port in range(3)]
+    guests.room.leave(guests.join("198.51.100.1:1"), "left")
+    assert operator.ban("198.51.100.0/24") == ["198.51.100.0/24 banned, 0 ended"]
+    assert guests.room.at(INSIDE) == inside
+    assert operator.ban("192.0.2.0/24") == ["192.0.2.0/24 banned, 3 ended"]
+    assert guests.room.at(FINISHED) == inside
 
 
 def test_who_is_heard_of_is_not_idle() -> None:
