@@ -385,6 +385,12 @@ class AnyRoom(abc.ABC):
                 assert time.monotonic() < deadline, f"users, descriptors, threads: {found}, not {(1, *self._base)}"
                 found = (_online(visitor), *self.resources())
 
+    def ended(self) -> str:
+        """All that the server has logged, when everybody has gone without a trace and it has ended well."""
+        self.assert_clean()
+        self.stop()
+        return self.stderr
+
     def close_peers(self) -> None:
         for peer in self._peers:
             peer.close()

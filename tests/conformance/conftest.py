@@ -13,12 +13,6 @@ Launch = Callable[..., Room]
 R = TypeVar("R", bound=AnyRoom)
 
 
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Certificates for all tests of a run."""
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 @pytest.fixture(params=[(mode, tls) for mode in sorted(MODES) for tls in ("plain", "tls")], ids="-".join)
 def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
     """A mode, and whether it is under TLS."""

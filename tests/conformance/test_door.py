@@ -56,9 +56,7 @@ def test_three_wrong_passwords(locked: ThreadRoom) -> None:
     stranger.say("one", "two", "three", "열려라 참깨")
     assert stranger.rest() == [GREETING] + ["! wrong password"] * 3
     assert member.fence() == []
-    locked.assert_clean()
-    locked.stop()
-    assert f"{stranger.name} went: wrong password" in locked.stderr
+    assert f"{stranger.name} went: wrong password" in locked.ended()
 
 
 def test_a_flood_instead_of_a_password(tmp_path: Path, start: Start) -> None:
@@ -78,9 +76,7 @@ def test_guesses_are_in_the_log(locked: ThreadRoom) -> None:
         assert guesser.until("wrong")
         guesser.half_close()
         guesser.rest()
-    locked.assert_clean()
-    locked.stop()
-    assert f"{guesser.name} went: wrong password" in locked.stderr
+    assert f"{guesser.name} went: wrong password" in locked.ended()
 
 
 def test_leaving_without_the_password(locked: ThreadRoom) -> None:
@@ -190,6 +186,10 @@ def test_over_the_rate_nothing_is_lost(start: Start) -> None:
     """A paste over the rate is read as fast as the rate is, told once, whole and in order, and delays nobody else."""
     room = start("--rate", "100", "--burst", "200")
     other, paster = room.peers(2)
+    alone = time.monotonic()
+    for _ in range(150):
+        other.fence()
+    alone = time.monotonic() - alone
     began = time.monotonic()
     paster.say(*(f"{number} {'x' * 200}" for number in range(250)))
     paster.until(r"^\[You\] \d+ ")
@@ -202,7 +202,7 @@ def test_over_the_rate_nothing_is_lost(start: Start) -> None:
     paster.say("and more", "/who")
     lines = paster.until("^! 2 users")
     assert time.monotonic() - began > 0.4
-    assert slowest < 0.3
+    assert slowest < 3 * alone
     said = [int(line.split()[1]) for line in heard if line.startswith(f"[{paster.name}]")]
     assert said == list(range(250))
     told = "! too fast: you are read at 100 lines a second from now on, nothing is lost"
@@ -230,10 +230,9 @@ def test_idle_timeout(start: Start) -> None:
     while not any("left" in line for line in busy.fence()):
         pass
     assert idle.rest()[-1] == "! nothing heard of you for 0.6 s: bye"
-    room.assert_clean()
-    room.stop()
-    assert f"{idle.name} went: idle" in room.stderr
-    assert f"{busy.name} went: idle" not in room.stderr
+    logged = room.ended()
+    assert f"{idle.name} went: idle" in logged
+    assert f"{busy.name} went: idle" not in logged
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a socket's timers")

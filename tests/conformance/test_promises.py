@@ -6,10 +6,13 @@ import itertools
 import re
 import signal
 import socket
+import threading
 import time
 
 import pytest
 
+from chatctl.room import stages
+from chatctl.server import base, listener
 from tests.conformance.conftest import Launch, Start
 from tests.rooms import AnyRoom, Peer, Room, ThreadRoom, chat, gather
 
@@ -88,27 +91,40 @@ def stall(room: AnyRoom) -> Peer:
     return room.peer(receive_buffer=2048)
 
 
+def echoed(talker: Peer, *lines: str) -> float:
+    """Seconds until a member has what it says back."""
+    asked = time.monotonic()
+    talker.say(*lines)
+    talker.until(rf"^\[You\] {re.escape(lines[-1])}$")
+    return time.monotonic() - asked
+
+
 @pytest.mark.parametrize("lines", [2_000, pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
 def test_stalled_member_delays_nobody(launch: Launch, lines: int) -> None:
     """Twenty take all lines of 1 KB while one reads nothing: it is cut, the talker never waits for its echo."""
     room = launch()
     talker, *others = room.peers(21)
+    text = "x" * 1000
+
+    def talk() -> list[float]:
+        """How long each echo took: of twenty lines a time, which the others have got before the next ones."""
+        waits: list[float] = []
+        for number in range(0, lines, 20):
+            waits.append(echoed(talker, *(f"{n} {text}" for n in range(number, number + 20))))
+            last = f"[{talker.name}] {number + 19} {text}"
+            gather(others, lambda peer, last=last: last in peer.lines)  # type: ignore[misc]
+            for peer in others:
+                mine = chat(peer.lines)
+                assert [line.split()[1] for line in mine] == [str(n) for n in range(number, number + 20)]
+                peer.lines = [line for line in peer.lines if line not in mine]
+        return waits
+
+    alone = talk()
     before = room.memory()
     stalled = stall(room)
-    text = "x" * 1000
-    slowest = 0.0
-    for number in range(0, lines, 20):
-        asked = time.monotonic()
-        talker.say(*(f"{n} {text}" for n in range(number, number + 20)))
-        talker.until(rf"^\[You\] {number + 19} ")
-        slowest = max(slowest, time.monotonic() - asked)
-        last = f"[{talker.name}] {number + 19} {text}"
-        gather(others, lambda peer, last=last: last in peer.lines)  # type: ignore[misc]
-        for peer in others:
-            mine = chat(peer.lines)
-            assert [line.split()[1] for line in mine] == [str(n) for n in range(number, number + 20)]
-            peer.lines = [line for line in peer.lines if line not in mine]
-    assert slowest < 1.0
+    together = talk()
+    assert max(together) < sum(alone)
+    assert sum(together) < 3 * sum(alone)
     assert room.memory() - before < 64 * MIB
     if lines > 5_000:
         for peer in others:
@@ -127,27 +143,23 @@ def test_stalled_member_is_cut(start: Start) -> None:
         if any(stalled.name in line and "left (1 user online)" in line for line in talker.fence()):
             break
         assert number < 1000
-    room.assert_clean()
-    room.stop()  # the log is whole then
-    assert f"{stalled.name} went: fell behind" in room.stderr
+    assert f"{stalled.name} went: fell behind" in room.ended()
 
 
 def test_flooding_dribbling_and_resetting_members_delay_nobody(room: ThreadRoom) -> None:
     """Echoes stay prompt while others flood without reading, send single bytes, and come and go by reset."""
     talker = room.peer()
+    alone = [echoed(talker, f"alone {number}") for number in range(600)]
     flooder, dribbler = room.peer(), room.peer()
     flooder.sock.setblocking(False)
-    slowest = 0.0
+    together: list[float] = []
     for number in range(60):
         with contextlib.suppress(BlockingIOError, ConnectionError):
             flooder.sock.send(b"flood " * 700 + b"\n" + b"/who\n" * 100)
         dribbler.send(b"d")
         room.peer().reset()
-        asked = time.monotonic()
-        talker.say(f"number {number}")
-        talker.until(rf"^\[You\] number {number}$")
-        slowest = max(slowest, time.monotonic() - asked)
-    assert slowest < 1.0
+        together.append(echoed(talker, f"number {number}"))
+    assert max(together) < sum(alone)
 
 
 def test_last_words(room: ThreadRoom) -> None:
@@ -241,18 +253,21 @@ def test_endless_line_costs_no_memory(process: Room, size: int) -> None:
 def test_a_flood_of_commands_delays_nobody(room: ThreadRoom) -> None:
     """Five who send nothing but commands, and read the answers, hold nobody up for long."""
     talker, *flooders = room.peers(6)
-    slowest = 0.0
-    for number in range(20):
+
+    def flooded(number: int, flooders: list[Peer]) -> float:
         for flooder in flooders:
             flooder.send(b"/\n" * 1_000)
-        asked = time.monotonic()
-        talker.say(f"number {number}")
-        talker.until(rf"^\[You\] number {number}$")
-        slowest = max(slowest, time.monotonic() - asked)
-        gather(flooders, lambda peer, mark=f"[{talker.name}] number {number}": mark in peer.lines)  # type: ignore[misc]
+        waited = echoed(talker, f"number {number}")
+        gather(flooders, lambda peer: f"[{talker.name}] number {number}" in peer.lines)
         for flooder in flooders:
             flooder.lines.clear()
-    assert slowest < 1.0
+        return waited
+
+    one = [flooded(number, flooders[:1]) for number in range(20)]
+    for flooder in flooders[1:]:
+        flooder.until("number 19$")
+    five = [flooded(number, flooders) for number in range(20, 40)]
+    assert max(five) < 2 * sum(one)
 
 
 def test_unread_answers_cost_no_memory(process: Room) -> None:
@@ -296,30 +311,35 @@ def test_ends_well(process: Room, number: signal.Signals) -> None:
 
 
 def test_ends_within_two_seconds(room: ThreadRoom) -> None:
-    """A member that does not read holds the shutdown up for two seconds at most."""
+    """A member that does not read holds the shutdown up for two seconds at most, as this machine waits for them."""
     talker = room.peer()
     stalled = stall(room)
     for number in range(2_000):
         talker.say(f"{number} {'x' * 1000}")
         talker.until(rf"^\[You\] {number} ")
+    two_seconds: list[float] = []
     asked = time.monotonic()
+    clock = threading.Timer(2.0, lambda: two_seconds.append(time.monotonic() - asked))
+    clock.start()
     room.end()
     assert talker.rest() == ["! server shutting down"]
     talker.close()
     assert room.wait() == 0
-    assert time.monotonic() - asked < 3.0
+    took = time.monotonic() - asked
+    clock.join()
+    assert took < 1.5 * two_seconds[0]
     stalled.close()
 
 
-def test_a_second_signal_ends_at_once(room: ThreadRoom) -> None:
-    """Who does not want to wait for those two seconds says so again."""
+def test_asked_twice_it_ends_at_once(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not want to wait for those two seconds, which are an hour here, says so again."""
+    monkeypatch.setattr(base, "GRACE", 3600.0)
+    monkeypatch.setattr(stages, "GRACE", 3600.0)
     stalled = room.peer()
     room.end()
     assert stalled.until("shutting down")
-    asked = time.monotonic()
     room.end()
     assert room.wait() == 0
-    assert time.monotonic() - asked < 1.5
 
 
 def test_finished_members_get_what_was_sent_before_the_end(room: ThreadRoom) -> None:
@@ -337,8 +357,9 @@ def test_finished_members_get_what_was_sent_before_the_end(room: ThreadRoom) -> 
     assert lines[-1] == "! server shutting down"
 
 
-def test_a_second_signal_with_refused_newcomers(start: Start) -> None:
+def test_asked_twice_with_refused_newcomers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused newcomers that go on sending do not get in the way of an end at once."""
+    monkeypatch.setattr(listener, "_LINGER", 3600.0)
     room = start("--max-users", "1")
     room.peer()
     refused = [room.stranger() for _ in range(16)]
@@ -415,17 +436,20 @@ def test_out_of_descriptors(launch: Launch) -> None:
     assert 20 < len(inside) < 40
     outside = [room.stranger() for _ in range(5)]
     assert [peer.line() for peer in outside] == ["! server full"] * 5
-    spent = room.usage.cpu_times()
-    talk_until = time.monotonic() + 0.5
-    rounds = 0
-    while time.monotonic() < talk_until:
-        inside[0].fence()
-        rounds += 1
-    assert rounds > 10
-    assert sum(room.usage.cpu_times()[:2]) - sum(spent[:2]) < 0.6
+    without = _spent(room, inside[0])
     inside.pop().close()
     inside[0].until("left")
     assert room.next_in().fence() == []
+    assert without < 2 * _spent(room, inside[0])
+
+
+def _spent(room: Room, talker: Peer) -> float:
+    """Seconds of the processor that a server takes for some lines."""
+    before = room.usage.cpu_times()
+    for _ in range(1_000):
+        talker.fence()
+    after = room.usage.cpu_times()
+    return float(after.user + after.system - before.user - before.system)
 
 
 def test_few_descriptors(launch: Launch) -> None:

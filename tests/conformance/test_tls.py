@@ -91,9 +91,7 @@ def test_plain_text_is_answered_in_plain_text(start: Start) -> None:
     plain.say("hello?")
     assert plain.rest() == [SPEAKS_TLS]
     assert member.fence() == []
-    room.assert_clean()
-    room.stop()
-    assert f"{plain.name} went: spoke no TLS" in room.stderr
+    assert f"{plain.name} went: spoke no TLS" in room.ended()
 
 
 def test_a_broken_handshake(start: Start) -> None:
@@ -106,9 +104,7 @@ def test_a_broken_handshake(start: Start) -> None:
         assert (alert[0], len(alert)) == (0x15, 7)
         assert broken.sock.recv(1) == b""
         assert member.fence() == []
-    room.assert_clean()
-    room.stop()
-    assert f"{broken.name} went: TLS failed: " in room.stderr
+    assert f"{broken.name} went: TLS failed: " in room.ended()
 
 
 def test_a_broken_record(room: ThreadRoom) -> None:
@@ -146,9 +142,7 @@ def test_no_close_notify_is_a_reset(start: Start) -> None:
     cut_off.until("whole")
     cut_off.sock.shutdown(socket.SHUT_WR)
     assert member.until("left") == [f"[{cut_off.name}] whole", f"< The user {cut_off.name} left (1 user online)"]
-    room.assert_clean()
-    room.stop()
-    assert f"{cut_off.name} went: reset" in room.stderr
+    assert f"{cut_off.name} went: reset" in room.ended()
 
 
 def test_key_updates(start: Start) -> None:
@@ -177,9 +171,7 @@ def test_key_updates(start: Start) -> None:
                     name = member.until(r"\] still here$")[-1].split("]")[0].removeprefix("[")
         assert 200 < renewals < 10_000
     assert member.until("left")[-1] == f"< The user {name} left (1 user online)"
-    room.assert_clean()
-    room.stop()
-    assert f"{name} went: TLS failed: too many records without data" in room.stderr
+    assert f"{name} went: TLS failed: too many records without data" in room.ended()
 
 
 def test_client_certificates(start: Start, certificates: Certificates) -> None:
@@ -190,9 +182,7 @@ def test_client_certificates(start: Start, certificates: Certificates) -> None:
     with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
         without.rest()
     assert member.fence() == []
-    room.assert_clean()
-    room.stop()
-    assert f"{without.name} went: TLS failed: peer did not return a certificate" in room.stderr
+    assert f"{without.name} went: TLS failed: peer did not return a certificate" in room.ended()
 
 
 def test_new_certificates(launch: Launch, certificates: Certificates, tmp_path: Path) -> None:

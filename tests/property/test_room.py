@@ -72,6 +72,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.inside: list[Member] = []
         self.names: list[str] = []  # of all people, those without a link too
         self.seq = 0
+        self.lines = 0
         self.number = 0
         self.now = 0.0
         self.closed = False
@@ -104,6 +105,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.happens(b"< The user %b left %b\n" % (name.encode(), self.count()), odd)
 
     def says(self, name: str, line: bytes, member: Member | None = None) -> None:
+        self.lines += 1
         odd = numbered(self.seq + 1, name, line)
         self.happens(b"[%b] %b\n" % (name.encode(), line), odd, own=member, see=(b"[You] %b\n" % line, odd))
 
@@ -316,6 +318,7 @@ class RoomMachine(RuleBasedStateMachine):
     @invariant()
     def events_are_numbered(self) -> None:
         assert {log.seq for log in self.room.ledger.logs.values()} == {self.seq}
+        assert self.room.ledger.lines == self.lines
 
     @invariant()
     def logs_have_readers(self) -> None:
@@ -327,6 +330,10 @@ class RoomMachine(RuleBasedStateMachine):
         for member, model in self.models.items():
             if model.owed and member.stage is not GONE:
                 assert member.owed
+
+    @invariant()
+    def only_members_are_paused(self) -> None:
+        assert not any(member.paused for member in self.models if member not in self.inside)
 
     @invariant()
     def nobody_is_idle_for_too_long(self) -> None:

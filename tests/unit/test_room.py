@@ -154,6 +154,24 @@ def test_only_stalled_members_are_cut() -> None:
     assert "x" * 200 in drain(slow)
 
 
+def test_the_log_keeps_its_window_and_what_came_since_the_last_visit() -> None:
+    """Nothing that a member was not visited for is forgotten; after a visit the log is no longer than the window."""
+    guests = Guests(max_lag=1000)
+    talker, other = guests.join("a:1"), guests.join("b:2")
+    drain(talker)
+    guests.room.moved()
+    log = guests.room.ledger.logs["text"]
+    visited = log.tip
+    for _ in range(100):
+        guests.say(talker, b"x" * 100 + b"\n")
+    guests.room.trim([])
+    assert log.start <= visited
+    assert drain(other) == f"[a:1] {'x' * 100}\n" * 100
+    guests.room.moved()
+    guests.room.trim([])
+    assert log.tip - 1000 - 2048 < log.start <= log.tip - 1000  # as far as whole entries go
+
+
 def test_answers_count_as_lag_at_once() -> None:
     """Answers cut who asks for more of them than the window holds, while the chunk is still being processed."""
     guests = Guests(max_lag=1000)
@@ -290,6 +308,22 @@ def test_over_the_rate_one_is_paused() -> None:
     guests.room.receive(hasty, b"y\n" * 5, 2.0)
     assert hasty.paused
     assert drain(hasty) == "[You] y\n" * 5
+
+
+def test_an_end_lifts_a_pause_and_is_named() -> None:
+    """Who is ended while it is paused is read on, until it closes, and is visited at each step of its end."""
+    guests = Guests(rate=10, burst=5)
+    hasty = guests.join("a:1")
+    guests.say(hasty, b"x\n" * 25)
+    guests.room.touched()
+    guests.room.finish(hasty, 0.0, "left")
+    assert not hasty.paused
+    assert hasty in guests.room.touched()
+    guests.room.leave(hasty, "left")
+    assert hasty in guests.room.touched()
+    assert guests.room.quiet is False  # the leave was said to all
+    guests.room.moved()
+    assert guests.room.quiet
 
 
 def test_a_long_pause_is_looked_at() -> None:

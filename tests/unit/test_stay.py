@@ -330,12 +330,6 @@ class Far:
             self.tell()
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Those of a server that the member trusts."""
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 @pytest.fixture
 def far(certificates: Certificates) -> Far:
     """A server that has not begun."""
