@@ -83,6 +83,20 @@ def test_double_slash_says_one() -> None:
     assert drain(other) == "[a:1] /x\n"
 
 
+def test_an_answer_has_its_asker_visited_alone() -> None:
+    """What concerns one member alone makes the backend visit that one, and nobody else."""
+    guests = Guests()
+    asker, _ = guests.join("a:1"), guests.join("b:2")
+    guests.room.moved()
+    guests.room.touched()
+    assert guests.room.quiet
+    guests.say(asker, b"/who\n")
+    assert not guests.room.quiet
+    assert list(guests.room.moved()) == []
+    assert list(guests.room.touched()) == [asker]
+    assert guests.room.quiet
+
+
 def test_answers_stand_in_order_among_lines() -> None:
     """What is asked between two lines is answered between their echoes."""
     guests = Guests(max_line=10)
@@ -234,6 +248,19 @@ def test_a_password_has_a_minute() -> None:
     assert guests.room.cut == {"no password": 1}
 
 
+def test_a_deadline_ends_with_its_stage() -> None:
+    """Who has given the password is not asked for it any more, and who has gone is waited for by nobody."""
+    guests = Guests(password=b"key")
+    member = guests.join("a:1")
+    guests.say(member, b"key\n")
+    assert guests.room.deadlines.first is None
+    guests.room.tick(PASSWORD)
+    assert member.stage is INSIDE
+    guests.room.finish(member, PASSWORD, "left")
+    guests.room.leave(member, "left")
+    assert guests.room.deadlines.first is None
+
+
 def test_places_are_counted_by_address() -> None:
     """Whoever is inside or outside counts for its address, whoever has finished does not."""
     guests = Guests()
@@ -266,6 +293,7 @@ def test_an_address_has_its_places_back() -> None:
         guests.room.leave(member, "left")
     assert door.refusal(host, guests.room.users, guests.room.users_from(host)) is None
     assert guests.room.users_from(host) == 0
+    assert guests.room._hosts == {}  # and nothing is kept of an address that is no longer there
 
 
 def test_a_ban_ends_nobody_from_elsewhere() -> None:
