@@ -112,6 +112,7 @@ def test_quit_ends_in_good_order() -> None:
     drain(leaver)
     assert guests.say(leaver, b"/quit\nlost\n") == "! bye\n"
     assert guests.say(leaver, b"more\n") == ""
+    assert guests.room.received == len(b"/quit\nlost\n")
     assert drain(other) == "< The user a:1 left (1 user online)\n"
     assert guests.room.deadlines.first == LINGER
 
@@ -259,6 +260,21 @@ def test_a_deadline_ends_with_its_stage() -> None:
     guests.room.finish(member, PASSWORD, "left")
     guests.room.leave(member, "left")
     assert guests.room.deadlines.first is None
+
+
+def test_three_passwords_may_be_tried() -> None:
+    """The third wrong one is the last; what follows the right one is said."""
+    guests = Guests(password=b"key")
+    guesser, knowing = guests.join("a:1"), guests.join("b:2")
+    assert guests.say(guesser, b"one\ntwo\n") == "! wrong password\n" * 2
+    assert guesser.stage is OUTSIDE
+    assert guests.say(guesser, b"three\nkey\n") == "! wrong password\n"
+    assert guesser.stage is FINISHED
+    assert guests.say(knowing, b"one\nkey\nhello\n").splitlines() == [
+        "! wrong password",
+        "> Connected to the chat server (1 user online)",
+        "[You] hello",
+    ]
 
 
 def test_places_are_counted_by_address() -> None:
