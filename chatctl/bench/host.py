@@ -8,9 +8,12 @@ import sys
 import time
 from typing import NamedTuple, Self
 
-import psutil
-
 from chatctl.errors import ResourceError
+
+try:
+    import psutil
+except ImportError as error:
+    raise ResourceError("it needs the package psutil: pip install 'chatctl[bench]'") from error
 
 _ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PATIENCE = 10.0  # seconds for a server to start, or to end

@@ -7,6 +7,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,26 @@ def test_a_server_that_ends(room: Room) -> None:
         output, errors = bench.communicate(timeout=PATIENCE)
         assert (bench.returncode, output) == (1, "")
         assert errors.endswith("chatctl bench: the server has ended the connections in the middle of a run\n")
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        ("psutil", [], "it needs the package psutil: pip install 'chatctl[bench]'"),
+        ("matplotlib", ["--plot", "/dev/null"], "--plot needs the package matplotlib: pip install 'chatctl[plot]'"),
+    ],
+)
+def test_a_package_that_is_missing(package: str, arguments: list[str], message: str) -> None:
+    """One line says what to install, before anything is measured."""
+    without = "import sys; sys.modules[sys.argv.pop(1)] = None; from chatctl.__main__ import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", without, package, "bench", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(),
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", f"chatctl bench: {message}\n")
 
 
 @pytest.mark.parametrize("option", ["--json", "--plot"])
