@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from chatctl.bench.account import percentiles
-from chatctl.bench.host import Process, Server, leave, listening
+from chatctl.bench.host import Process, listening, serve
 from chatctl.bench.load import Load
 from chatctl.descriptors import need
 from chatctl.errors import NetworkError
@@ -92,7 +92,9 @@ def resolve(host: str, port: int) -> tuple[str, int]:
     try:
         with socket.create_connection((host, port), PATIENCE) as sock:
             address: tuple[str, int] = sock.getpeername()[:2]
-            leave(sock)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(4096):  # it is out of the room before anybody else comes
+                pass
             return address
     except (OSError, UnicodeError) as error:
         raise unreachable(host, port, error) from error
@@ -138,8 +140,8 @@ def measure(plan: Plan) -> Iterator[Figures]:
                     process = listening(plan.address) if is_loopback(plan.address[0]) else Process(None)
                     yield _run(plan, mode, members, plan.address, process)
                 else:
-                    with Server(mode, members) as server:
-                        yield _run(plan, mode, members, server.address, server)
+                    with serve(mode, members) as (address, process):
+                        yield _run(plan, mode, members, address, process)
 
 
 def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process: Process) -> Figures:
