@@ -1,4 +1,4 @@
-"""Members of a load: who listens, who parses, who speaks."""
+"""Members of a load: who listens, who parses, who speaks, who is lazy."""
 
 import contextlib
 import re
@@ -9,14 +9,13 @@ from collections.abc import Callable
 from chatctl.bench.account import Account, Tally, Words
 from chatctl.errors import NetworkError
 
-LEAST = 32
-"""Bytes that a line must have for its numbers to fit."""
-
-CHUNK = 256 * 1024
-"""Bytes read at a time."""
-
-_BUFFER = bytearray(CHUNK)
+_BUFFER = bytearray(256 * 1024)  # read at a time, at most
 _VIEW = memoryview(_BUFFER)
+
+_SIP = 4096  # bytes that the lazy read at a time
+_LAZY_BUFFER = 16 * 1024  # bytes of their receive buffers
+_LAZY_SEGMENT = 1448
+"""Bytes they get in one, as over Ethernet: with loopback's 64 KiB and a small buffer, TCP stops for minutes."""
 
 _WELCOME = re.compile(rb"> Connected to the chat server \((\d+) ")
 
@@ -24,18 +23,19 @@ _WELCOME = re.compile(rb"> Connected to the chat server \((\d+) ")
 class Member:
     """One that listens.
 
-    ``began``: when it began to connect. ``welcomed``: when it was. ``users``: how many were online then; 0 before that.
-    ``lines``: that have come while members joined, its welcome included. ``joined``: to be set when all have; from then
-    on the ``tally`` counts. ``closed``: its connection has ended. ``failure``: why, if that was no good end.
+    ``sock``: of its connection, which `connect` begins. ``began``: when it did. ``welcomed``: when it was welcome.
+    ``users``: how many were online then; 0 before that. ``lines``: that have come while members joined, its welcome
+    included. ``joined``: to be set when all have; from then on the ``tally`` counts. ``closed``: its connection has
+    ended. ``failure``: why, if that was no good end.
     """
 
     __slots__ = ("_opening", "began", "closed", "failure", "joined", "lines", "sock", "tally", "users", "welcomed")
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+    sock: socket.socket
+
+    def __init__(self) -> None:
         self.tally = Tally()
-        self.began = time.perf_counter()
-        self.welcomed = 0.0
+        self.began = self.welcomed = 0.0
         self.users = 0
         self.lines = 0
         self.joined = False
@@ -43,8 +43,20 @@ class Member:
         self.failure: str | None = None
         self._opening = b""
 
-    def read(self, size: int = CHUNK) -> bool:
-        """Take what has come, at most so many bytes; False at the end."""
+    def connect(self, address: tuple[str, int]) -> None:
+        """Begin to connect."""
+        self.began = time.perf_counter()
+        self.sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.tune()
+        self.sock.connect_ex(address)
+
+    def tune(self) -> None:
+        """Set what the socket must have before it is connected."""
+
+    def read(self, size: int = 0) -> bool:
+        """Take what has come, at most so many bytes if it is not 0; False at the end."""
         try:
             got = self.sock.recv_into(_BUFFER, size)
         except BlockingIOError:
@@ -79,7 +91,6 @@ class Probe(Member):
     """One that listens and parses.
 
     Args:
-        sock: of its connection.
         token: of the load.
         talkers: how many speak.
         hear: is told the lines, as talkers and numbers.
@@ -89,10 +100,8 @@ class Probe(Member):
 
     __slots__ = ("_hear", "_words", "account", "words")
 
-    def __init__(
-        self, sock: socket.socket, token: bytes, talkers: int, hear: Callable[[list[tuple[int, int]]], None]
-    ) -> None:
-        super().__init__(sock)
+    def __init__(self, token: bytes, talkers: int, hear: Callable[[list[tuple[int, int]]], None]) -> None:
+        super().__init__()
         self.account = Account(talkers)
         self.words = Tally()
         self._words = Words(token)
@@ -111,18 +120,17 @@ class Talker(Member):
     """One that speaks, and looks at the first words of what it hears.
 
     Args:
-        sock: of its connection.
         token: of the load.
         number: which of the talkers this is, from 0.
-        size: bytes of a line, at least `LEAST`.
+        size: bytes of a line, at least 32: its numbers have to fit.
 
     ``times``: when each line was said. ``words``: the tally of what it has heard.
     """
 
     __slots__ = ("_begin", "_padding", "_size", "_unsent", "_words", "times", "words")
 
-    def __init__(self, sock: socket.socket, token: bytes, number: int, size: int) -> None:
-        super().__init__(sock)
+    def __init__(self, token: bytes, number: int, size: int) -> None:
+        super().__init__()
         self.times: list[float] = []
         self.words = Tally()
         self._words = Words(token)
@@ -155,3 +163,19 @@ class Talker(Member):
         if self._unsent:
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 self._unsent = self._unsent[self.sock.send(self._unsent) :]
+
+
+class Lazy(Member):
+    """One that reads slowly."""
+
+    __slots__ = ()
+
+    def tune(self) -> None:
+        """Have little room for what it has not read."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LAZY_BUFFER)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _LAZY_SEGMENT)
+
+    def sip(self) -> None:
+        """Read a little."""
+        if not self.closed:
+            self.read(_SIP)

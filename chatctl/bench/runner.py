@@ -11,7 +11,7 @@ from types import FrameType
 
 from chatctl.bench.account import percentiles
 from chatctl.bench.host import Process, listening, serve
-from chatctl.bench.load import Load
+from chatctl.bench.load import PATTERNS, Load
 from chatctl.descriptors import need
 from chatctl.errors import NetworkError
 from chatctl.peer.stay import PATIENCE, unreachable
@@ -30,7 +30,7 @@ class Plan:
         talkers: of them, at most.
         size: bytes of a line.
         seconds: of talking in a run.
-        pattern: of it, see `load.PATTERNS`.
+        pattern: of it, a word of `load.PATTERNS`.
         rate: lines a second, in ``steady``.
         runs: of each mode with each number of members.
         address: of a server that runs already; its mode is not known.
@@ -145,14 +145,15 @@ def measure(plan: Plan) -> Iterator[Figures]:
 
 
 def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process: Process) -> Figures:
-    with Load(address, members, plan.talkers, plan.size, plan.pattern, plan.rate) as load:
+    pattern = PATTERNS[plan.pattern]
+    with Load(address, members, plan.talkers, plan.size, pattern, plan.rate) as load:
         empty = process.usage()
         began = time.process_time()
         joined = load.join()
         before = process.usage()
         seen = joined
         start = empty
-        if plan.pattern != "storm":
+        if not pattern.storm:
             load.talk(plan.seconds * WARM_UP)
             start, began = process.usage(), time.process_time()
             seen = load.talk(plan.seconds)

@@ -90,8 +90,8 @@ def test_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_runs(room: Room, tmp_path: Path) -> None:
-    """It is loaded where it is, and its process is found; the picture has no legend."""
-    options = ["--members", "20", "--plot", str(tmp_path / "a.svg")]
+    """It is loaded where it is, with the shortest lines, and its process is found; the picture has no legend."""
+    options = ["--members", "20", "--size", "32", "--plot", str(tmp_path / "a.svg")]
     result = run("bench", "127.0.0.1", str(room.port), *QUICK, *options, env=environment(MPLCONFIGDIR=str(tmp_path)))
     assert result.returncode == 0
     assert "Warning" not in result.stderr
