@@ -21,7 +21,14 @@ from chatctl.bench.runner import Figures, Plan
 from tests.e2e.conftest import run
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
-QUICK = ["--seconds", "0.3", "--runs", "1"]
+QUICK = ["--seconds", "0.1", "--runs", "1"]
+LONGER = ["--seconds", "0.5", "--runs", "1"]
+
+
+@pytest.fixture(scope="session")
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where matplotlib keeps what it knows of fonts."""
+    return str(tmp_path_factory.mktemp("fonts"))
 
 
 @pytest.fixture
@@ -72,12 +79,12 @@ def test_every_pattern(pattern: str, tmp_path: Path) -> None:
     assert {child.pid for child in psutil.Process().children(recursive=True)} == before
 
 
-def test_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture(tmp_path: Path, fonts: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is made of the figures alone: the same make the same file, with a line for each mode."""
     picture = tmp_path / "a.svg"
-    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))  # where matplotlib keeps what it knows of fonts
+    monkeypatch.setenv("MPLCONFIGDIR", fonts)
     options = ["--members", "3,5", "--json", "-", "--plot", str(picture)]
-    result = run("bench", *QUICK, *options, env=environment(MPLCONFIGDIR=str(tmp_path)))
+    result = run("bench", *QUICK, *options, env=environment(MPLCONFIGDIR=fonts))
     assert result.returncode == 0, result.stderr
     content = json.loads(result.stdout)
     runs = [Figures(**one) for one in content["runs"]]
@@ -89,10 +96,10 @@ def test_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert word in picture.read_bytes()
 
 
-def test_a_server_that_runs(room: Room, tmp_path: Path) -> None:
+def test_a_server_that_runs(room: Room, tmp_path: Path, fonts: str) -> None:
     """It is loaded where it is, with the shortest lines, and its process is found; the picture has no legend."""
     options = ["--members", "20", "--size", "32", "--plot", str(tmp_path / "a.svg")]
-    result = run("bench", "127.0.0.1", str(room.port), *QUICK, *options, env=environment(MPLCONFIGDIR=str(tmp_path)))
+    result = run("bench", "127.0.0.1", str(room.port), *LONGER, *options, env=environment(MPLCONFIGDIR=fonts))
     assert result.returncode == 0
     assert "Warning" not in result.stderr
     (row,) = figures(result.stdout)
@@ -121,7 +128,7 @@ def test_bad_usage(arguments: list[str], message: str) -> None:
 def test_other_people_in_the_room(room: Room) -> None:
     """What they say is not taken for the load's."""
     peer = room.peer()
-    with begun("127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "1") as bench:
+    with begun("127.0.0.1", str(room.port), "--members", "6", *LONGER) as bench:
         peer.until(r"\] \w+\.0\.0 ")
         peer.say("0.5 x", "99.99 y", "3.1 z")
         output, errors = bench.communicate(timeout=PATIENCE)
@@ -263,7 +270,7 @@ def careless(request: pytest.FixtureRequest) -> Iterator[Careless]:
 @pytest.mark.parametrize(("careless", "column"), [("loses", "lost"), ("doubles", "doubled")], indirect=["careless"])
 def test_a_server_that_makes_mistakes(careless: Careless, column: str) -> None:
     """They are found at a member whose lines are not parsed, and the exit status is 1."""
-    result = run("bench", "127.0.0.1", str(careless.port), *QUICK, "--members", "12", "--talkers", "3", timeout=60)
+    result = run("bench", "127.0.0.1", str(careless.port), *LONGER, "--members", "12", "--talkers", "3", timeout=60)
     (row,) = figures(result.stdout)
     assert int(row[column].replace(",", "")) > 0
     assert result.returncode == 1
@@ -273,7 +280,7 @@ def test_a_server_that_makes_mistakes(careless: Careless, column: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_end(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it with what was measured so far, and no server is left."""
-    with begun("--members", "5", "--seconds", "0.2", "--runs", "1000") as bench:
+    with begun("--members", "5", "--seconds", "0.1", "--runs", "1000") as bench:
         process = psutil.Process(bench.pid)
         servers: set[int] = set()
         while len(servers) < 3:  # so two runs are over
