@@ -13,6 +13,8 @@ def main() -> None:
         cli(prog_name="chatctl")
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        _let_go()
 
 
 def _fill_standard_streams() -> None:
@@ -20,6 +22,15 @@ def _fill_standard_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+
+
+def _let_go() -> None:
+    """Have what is left for an output that is gone go nowhere: to fail at that would be Python's status, 120."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

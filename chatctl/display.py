@@ -42,7 +42,7 @@ class Display:
         width: called for the columns of the screen, to wrap at words with a hanging indent; None: lines stay as they
             are.
 
-    ``me``: the reader's own address, once it is known.
+    ``me``: what the room calls the reader, once it is known.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class Display:
 
     @property
     def me(self) -> str | None:
-        """The reader's own address."""
+        """What the room calls the reader."""
         return self._me
 
     @me.setter
-    def me(self, name: str) -> None:
+    def me(self, name: str | None) -> None:
         self._me = name
-        self._mention = _any_of((name, *self._highlight))
+        self._mention = _any_of((name or "", *self._highlight))
 
     def text(self, events: Iterable[Event], now: float) -> str:
         """The lines of some events that came together, and the bell once behind them if it rings.

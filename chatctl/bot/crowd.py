@@ -19,7 +19,8 @@ from chatctl.bot.script import Script
 from chatctl.bot.speech import Pace
 from chatctl.bot.unread import Memory
 from chatctl.errors import ChatctlError, InputError, OutputError
-from chatctl.peer.looped import Server
+from chatctl.peer.looped import Connector
+from chatctl.peer.stay import Target
 
 _KEPT = 256 * 1024 * 1024  # bytes of lines that all bots together keep for what their scripts still expect
 
@@ -64,14 +65,14 @@ class Crowd:
     """Bots.
 
     Args:
-        server: where the room is.
+        target: the room.
         password: for a room that needs one.
         task: what each of them does: a script, or lines to say.
         wanted: how.
     """
 
     def __init__(
-        self, server: Server, password: bytes | None, task: Script | Iterable[list[bytes]], wanted: Run
+        self, target: Target, password: bytes | None, task: Script | Iterable[list[bytes]], wanted: Run
     ) -> None:
         self._wanted = wanted
         self._hungry = threading.Semaphore(0)
@@ -93,8 +94,9 @@ class Crowd:
         ]
         self.progress = Progress(self._bots, self._size, screen=os.isatty(2) and not wanted.typed)
         report = Report(wanted.form, self.progress)
+        to = Connector(target)
         self._members = [
-            Member(server, password, bot, reconnect=wanted.reconnect, show=report.of(number), note=self._noting(number))
+            Member(to, password, bot, reconnect=wanted.reconnect, show=report.of(number), note=self._noting(number))
             for number, bot in enumerate(self._bots, 1)
         ]
 

@@ -22,7 +22,7 @@ from chatctl.bot.script import Every, Expect, Hearing, On, Quit, Repeat, Script,
 from chatctl.bot.speech import Pace, Speech, later
 from chatctl.bot.unread import Memory, Unread
 from chatctl.errors import ExpectError
-from chatctl.peer.stay import Connection, Stage
+from chatctl.peer.stay import PATIENCE, Stage, Stay
 from chatctl.wire import Event, Kind, clean
 
 _BATCH = 1000  # lines of a feed that wait to be said, at most
@@ -66,8 +66,8 @@ class Interpreter:
         warn: is told when an ``on`` is muted.
 
     ``speech``: what it says. ``deadline``: when `advance` is to be called, at the latest. ``finished``: all is said,
-    and nothing more is expected. ``place``: the line of the script that it is at. ``taken``: steps so far. ``waited``:
-    seconds that ``wait`` and ``stay`` have taken before the present step.
+    and nothing more is expected. ``curious``: the script has ``{me}``. ``place``: the line of it that it is at.
+    ``taken``: steps so far. ``waited``: seconds that ``wait`` and ``stay`` have taken before the present step.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Interpreter:
         self.speech = Speech(pace)
         self.deadline = math.inf
         self.finished = False
+        self.curious = isinstance(task, Script) and task.uses("me")
         self.place = ""
         self.taken = 0
         self.waited = 0.0
@@ -102,10 +103,10 @@ class Interpreter:
         self._course = self._play(task, times) if isinstance(task, Script) else self._recite(task, times)
         self._until = next(self._course)
 
-    def enter(self, connection: Connection, me: str) -> None:
-        """Go on over a new connection, in which this side has the name ``me``."""
+    def enter(self, stay: Stay, me: str) -> None:
+        """Go on over a new connection, where it is called ``me`` as long as the room says nothing else."""
         self._fields["me"] = me
-        self.speech.enter(connection)
+        self.speech.enter(stay)
 
     def receive(self, data: bytes, now: float, *, watched: bool = True) -> list[Event]:
         """Take what the server sent, return the events; empty data is its end.
@@ -116,11 +117,11 @@ class Interpreter:
             watched: return all of them, and not only those that matter to the bot.
         """
         self._now = now
-        skim = not (watched or self._standing or self._hearing is Hearing.ALL)
-        events = self.speech.connection.receive(data, skim=skim)
+        heard = watched or self._standing or self._hearing is Hearing.ALL
+        events = self.speech.stay.receive(data, now, skim=not heard)
+        self._fields["me"] = self.speech.stay.question.me or self._fields["me"]
         for event in events:
-            if event.users is not None:
-                self._users = event.users
+            self._users = self._users if event.users is None else event.users
             if self._hearing:
                 self._unread.add(event.line)
             if self._standing:
@@ -145,10 +146,9 @@ class Interpreter:
                     self._speak(step, standing, self._found)
         self._said.append(self.speech.flush(now))
         idle = self._proceed(late=True)
-        dues = [standing.due for standing in self._standing.values()]
-        self.deadline = min(self._until.time, self.speech.deadline, *dues) if idle else now
-        said = b"".join(self._said)
-        self._said.clear()
+        due = min((standing.due for standing in self._standing.values()), default=math.inf)
+        self.deadline = min(self._until.time, self.speech.deadline, due) if idle else now
+        said, self._said = b"".join(self._said), []
         return said
 
     def _proceed(self, *, late: bool = False) -> bool:
@@ -169,6 +169,7 @@ class Interpreter:
 
     def _play(self, script: Script, times: int) -> _Course:
         yield _Until(math.inf, self._is_inside)
+        yield _Until(self._now + PATIENCE, lambda: not self.speech.stay.question.open)
         ahead = self._hearing
         with contextlib.suppress(_Over):
             for number in range(1, times + 1):
@@ -195,7 +196,7 @@ class Interpreter:
                 raise feed.failure
 
     def _is_inside(self) -> bool:
-        return self.speech.connection.stage is Stage.OPEN
+        return self.speech.stay.stage is Stage.OPEN
 
     def _take(self, steps: Sequence[Step], ahead: Hearing) -> _Course:
         """Take steps; ``ahead``: what those after them have to hear."""
@@ -295,6 +296,5 @@ def _chat(line: bytes) -> bytes:
 
 def _values(found: re.Match[str], event: Event) -> dict[str, str]:
     """The fields of a line that was found."""
-    groups = [found[0], *found.groups("")]
-    numbered = {str(index): group for index, group in enumerate(groups)}
+    numbered = {str(index): group for index, group in enumerate([found[0], *found.groups("")])}
     return numbered | found.groupdict("") | {"name": event.name or "", "text": event.text}

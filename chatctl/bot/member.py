@@ -7,18 +7,20 @@ timer calls it at its deadline. So a thousand bots are a thousand sockets, and n
 import asyncio
 from collections.abc import Callable
 
+from chatctl import wire
 from chatctl.bot.interpreter import Interpreter
 from chatctl.errors import EchoError, NetworkError
-from chatctl.peer.looped import Calls, Link, Server
-from chatctl.peer.stay import STEADY, Connection, Stage, delays
-from chatctl.wire import Event, Kind, words
+from chatctl.peer.comeback import Comeback
+from chatctl.peer.looped import Connector, Link
+from chatctl.peer.stay import Stay
+from chatctl.wire import Event
 
 
 class Member:
     """A bot in the room.
 
     Args:
-        server: where the room is.
+        connector: connects to the room.
         password: for a room that needs one.
         interpreter: what the bot does.
         reconnect: come back when the connection is lost, or cannot be made.
@@ -28,7 +30,7 @@ class Member:
 
     def __init__(
         self,
-        server: Server,
+        connector: Connector,
         password: bytes | None,
         interpreter: Interpreter,
         *,
@@ -37,14 +39,13 @@ class Member:
         note: Callable[[str], None],
     ) -> None:
         self.interpreter = interpreter
-        self._server = server
+        self._connector = connector
         self._password = password
-        self._reconnect = reconnect
+        self._comeback = Comeback(wanted=reconnect)
         self._show = show
         self._note = note
-        self._connection = Connection()
+        self._stay = Stay()
         self._link: Link | None = None
-        self._last: Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -60,7 +61,7 @@ class Member:
         """
         self._task = asyncio.current_task()
         try:
-            await self._stay()
+            await self._stay_inside()
         except asyncio.CancelledError:
             if self._failure is None:
                 raise
@@ -82,28 +83,24 @@ class Member:
             self._link.send(data)
         if self.interpreter.finished:
             self._set_timer(None)
-            if self._link and not self._connection.leaving:
-                self._connection.leaving = True
+            if self._link and not self._stay.leaving:
+                self._stay.leaving = True
                 self._link.half_close()
         else:
             self._set_timer(self.interpreter.deadline)
 
-    async def _stay(self) -> None:
+    async def _stay_inside(self) -> None:
+        """Visit the room until all is done."""
         loop = asyncio.get_running_loop()
-        waits = delays()
         while True:
-            began = loop.time()
             try:
                 await self._visit()
             except NetworkError as error:
-                final = self._last and self._last.kind is Kind.ANSWER and self._last.text.startswith(words.FINAL)
-                if not self._reconnect or final:
+                delay = self._comeback.delay(loop.time(), final=bool(self._stay.final))
+                if delay is None:
                     speech = self.interpreter.speech
                     account = f": {speech.account()}" if speech.missing else ""
                     raise NetworkError(f"{self.interpreter.place}{error}{account}") from error
-                if loop.time() - began > STEADY:
-                    waits = delays()
-                delay = next(waits)
                 self._note(f"{error}: again in {delay:.0f} s")
                 await asyncio.sleep(delay)
             if self.interpreter.finished or self._failure:
@@ -111,52 +108,50 @@ class Member:
 
     async def _visit(self) -> None:
         """Connect, and be in the room until the end of the connection. Raises `NetworkError` if it was no good one."""
-        self._last = None
-        link = Link(self._server, Calls(self._begin, self._receive, self._block))
+        self._stay = Stay()
+        sock = await self._connector.connect()
+        loop = asyncio.get_running_loop()
         try:
-            sock = await self._server.connect()
-            await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
-            error = await link.ended
+            self._stay = Stay(
+                self._password, target=self._connector.target, now=loop.time(), curious=self.interpreter.curious
+            )
+        except NetworkError:
+            sock.close()
+            raise
+        self._comeback.begin(loop.time())
+        self.interpreter.enter(self._stay, wire.name(*sock.getsockname()[:2]))
+        self._link = link = Link(self._stay, self)
+        try:
+            await loop.create_connection(lambda: link, sock=sock)
+            await link.ended
         finally:
             self._link = None
             self.interpreter.speech.blocked = True
             link.close()
-        self._receive(b"")
-        if isinstance(error, NetworkError):
-            raise error
-        if trouble := self._connection.trouble(error):
-            raise NetworkError(trouble) from error
+        if self.interpreter.finished:
+            self._stay.leaving = True  # there was nothing left to be done
+        if trouble := self._stay.trouble:
+            raise NetworkError(trouble)
         if not self.interpreter.finished:
             raise NetworkError("the connection ended before the script did")
 
-    def _begin(self, link: Link, name: str) -> None:
-        self._link = link
-        self._connection = Connection(self._password)
-        self.interpreter.speech.blocked = False
-        self.interpreter.enter(self._connection, name)
-
-    def _receive(self, plain: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         """Take what the server says; nothing is its end."""
+        now = asyncio.get_running_loop().time()
         try:
-            now = asyncio.get_running_loop().time()
-            events = self.interpreter.receive(plain, now, watched=self._show is not None)
-            if events:
-                self._last = events[-1]
-                if self._show:
-                    self._show(events)
+            events = self.interpreter.receive(data, now, watched=self._show is not None)
+            if events and self._show:
+                self._show(events)
             if self._link:
-                self._link.send(self._connection.answer())
-                if self._connection.stage is Stage.OPEN:
-                    self._link.opened()
+                self._link.send(self._stay.answer(now))
         except Exception as error:
             self._fail(error)
             return
         self.advance()
-        if not plain and self.interpreter.finished:
-            self._connection.leaving = True  # there was nothing left to be done
 
-    def _block(self, link: Link, blocked: bool) -> None:
-        if link is self._link:
+    def block(self, blocked: bool) -> None:
+        """Say no more, or go on."""
+        if self._link:
             self.interpreter.speech.blocked = blocked
             self.advance()
 

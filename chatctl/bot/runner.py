@@ -5,7 +5,6 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from chatctl import output
 from chatctl.bot.crowd import Crowd, Run
@@ -13,23 +12,18 @@ from chatctl.bot.plan import plan, size
 from chatctl.bot.sources import lines, script
 from chatctl.descriptors import need
 from chatctl.errors import DeadlineError
-from chatctl.peer.looped import Server
-
-if TYPE_CHECKING:
-    import ssl
+from chatctl.peer.stay import Target
 
 
 class _Late(KeyboardInterrupt):
     """The time is over. No `Exception`, as asyncio would keep one that is raised in the middle of a callback."""
 
 
-def run(host: str, port: int, tls: "ssl.SSLContext | None", password: bytes | None, wanted: Run) -> None:
+def run(target: Target, password: bytes | None, wanted: Run) -> None:
     """Have bots do what is wanted in a room.
 
     Args:
-        host: a name or an address.
-        port: the server's.
-        tls: from `tls.client_context`; None: plain text.
+        target: the room.
         password: for a room that needs one.
         wanted: what they do.
 
@@ -49,7 +43,7 @@ def run(host: str, port: int, tls: "ssl.SSLContext | None", password: bytes | No
         try:
             task = lines(wanted.file, wanted.messages, stack) if wanted.script is None else script(wanted.script)
             need(wanted.bots, "bots")
-            crowd = Crowd(Server(host, port, tls), password, task, wanted)
+            crowd = Crowd(target, password, task, wanted)
             stack.callback(crowd.progress.erase)
             asyncio.run(crowd.run())
             signal.setitimer(signal.ITIMER_REAL, 0)

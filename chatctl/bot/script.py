@@ -139,6 +139,14 @@ class Script:
     name: str
     steps: list["Step"]
 
+    def uses(self, field: str) -> bool:
+        """Whether a text of its steps has that in braces."""
+        steps = list(self.steps)
+        for step in steps:
+            if isinstance(step, Repeat):
+                steps += step.steps
+        return any(field in step.text.parts[1::2] for step in steps if isinstance(step, Send | On | Every))
+
 
 Step: TypeAlias = Send | Expect | Users | Wait | Repeat | On | Every | Quit
 

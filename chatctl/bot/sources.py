@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from chatctl.bot.script import Script, parse
 from chatctl.errors import InputError, ScriptError
-from chatctl.peer.blocking import clean_lines, lines_of
 from chatctl.peer.stay import MAX_LINE
+from chatctl.peer.typed import clean_lines, lines_of
 from chatctl.wire import LineDecoder
 
 

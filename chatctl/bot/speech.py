@@ -5,7 +5,8 @@ from collections import deque
 from typing import NamedTuple
 
 from chatctl.errors import EchoError
-from chatctl.peer.stay import PATIENCE, WINDOW, Connection, Stage
+from chatctl.peer.echoes import OVERDUE
+from chatctl.peer.stay import Stage, Stay
 
 
 class Pace(NamedTuple):
@@ -21,19 +22,17 @@ class Speech:
     Args:
         pace: in which they are sent.
 
-    ``connection``: the account of the one that there is, or was last. ``blocked``: set while it takes nothing.
+    ``stay``: over the connection that there is, or was last. ``blocked``: set while that takes nothing.
     ``deadline``: when `flush` may do more than at its last call.
     """
 
     def __init__(self, pace: Pace) -> None:
-        self.connection = Connection()
+        self.stay = Stay()
         self.blocked = False
         self.deadline = math.inf
         self._pace = pace
         self._queue: deque[bytes] = deque()
         self._due = -math.inf  # when the next line may be said, for the rate
-        self._patience = math.inf  # when the line that was said last should have come back
-        self._window: float = WINDOW
         self._sent = 0  # over connections before this one
         self._missing = 0
 
@@ -50,21 +49,22 @@ class Speech:
     @property
     def sent(self) -> int:
         """Lines sent that are to be echoed."""
-        return self._sent + self.connection.sent
+        return self._sent + self.stay.echoes.said
 
     @property
     def missing(self) -> int:
         """Lines that were not echoed, so far."""
-        return self._missing + self.connection.missing
+        return self._missing + self.stay.echoes.missing
 
     def account(self) -> str:
         """The same in words."""
         return f"{self.missing} of {self.sent} lines were not echoed"
 
-    def enter(self, connection: Connection) -> None:
+    def enter(self, stay: Stay) -> None:
         """Go on over another connection; what was not echoed over the last one is not said again."""
         self._sent, self._missing = self.sent, self.missing
-        self.connection = connection
+        self.stay = stay
+        self.blocked = False
 
     def say(self, line: bytes) -> None:
         """Have a line sent: chat, with a leading ``/`` doubled, or a command."""
@@ -78,28 +78,25 @@ class Speech:
         """
         self.deadline = math.inf
         ready = []
-        if self.connection.stage is Stage.OPEN and not self.blocked:
+        if self.stay.stage is Stage.OPEN and not self.blocked:
             while self._queue and self._may_speak(now):
-                ready.append(self.connection.send(self._queue.popleft()))
-                self._patience = now + PATIENCE
+                ready.append(self.stay.send(self._queue.popleft(), now))
                 if self._pace.rate:
                     self._due = later(self._due, now, 1 / self._pace.rate)
         return b"".join(ready)
 
     def _may_speak(self, now: float) -> bool:
         """Whether the next line can be sent now; if not, the deadline says when."""
-        unechoed = self.connection.unechoed
-        if unechoed and (self._pace.wait_for_echo or unechoed > self._window):
-            if now < self._patience:
-                self.deadline = self._patience
-                return False
-            if self._pace.wait_for_echo:
-                raise EchoError(f"no echo within {PATIENCE:.0f} s: {self.account()}")
-            self._window = math.inf  # whoever that is does not echo
-        if now < self._due:
-            self.deadline = self._due
-            return False
-        return True
+        echoes = self.stay.echoes
+        if self._pace.wait_for_echo and echoes.unechoed:
+            if now >= echoes.patience:
+                raise EchoError(f"no echo within {OVERDUE:.0f} s: {self.account()}")
+            until = echoes.patience
+        else:
+            until = max(echoes.hold(now) or -math.inf, self._due)
+        if until > now:
+            self.deadline = until
+        return until <= now
 
 
 def later(due: float, now: float, seconds: float) -> float:

@@ -3,6 +3,7 @@
 A command imports what it runs inside its body: ``--help`` is quick.
 """
 
+import contextlib
 import os
 
 import click
@@ -19,7 +20,8 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except ChatctlError as error:
-            click.echo(f"chatctl {ctx.invoked_subcommand}: {error}", err=True)
+            with contextlib.suppress(OSError):  # the terminal is gone
+                click.echo(f"chatctl {ctx.invoked_subcommand}: {error}", err=True)
             ctx.exit(error.status)
         except BaseException as error:
             if not _was_interrupted(error):

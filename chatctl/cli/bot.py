@@ -103,6 +103,7 @@ def command(
     _check_usage(ip, port, check, options)
     from chatctl.bot import runner
     from chatctl.bot.crowd import Run
+    from chatctl.peer.stay import Target
 
     wanted = Run(**{**options, "file": options["file"] or "-"}, form=form or "text")
     if check:
@@ -110,7 +111,7 @@ def command(
     else:
         assert ip is not None
         assert port is not None
-        runner.run(ip, port, tls, password, wanted)
+        runner.run(Target(ip, port, tls), password, wanted)
 
 
 def _check_usage(ip: str | None, port: int | None, check: bool, options: dict[str, Any]) -> None:

@@ -1,10 +1,13 @@
 """The command line of the client: options in, calls out."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatctl.cli.options import way_in
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 @click.command("client")
@@ -50,7 +53,7 @@ from chatctl.cli.options import way_in
     help="On a terminal, come back when the connection is lost: after 1 to 60 s.",
 )
 @way_in
-def command(ip: str, port: int, **options: Any) -> None:
+def command(ip: str, port: int, tls: "SSLContext | None", password: bytes | None, **options: Any) -> None:
     """Enter the room at IP (an address or a host name) and PORT.
 
     On a terminal there is a line to edit, with history and completion; /help lists the keys. Ctrl-D on an empty line
@@ -62,5 +65,6 @@ def command(ip: str, port: int, **options: Any) -> None:
     For a room that needs a password, the client asks at its terminal if it is given none.
     """
     from chatctl.client import run
+    from chatctl.peer.stay import Target
 
-    run(ip, port, **options)
+    run(Target(ip, port, tls), password, **options)

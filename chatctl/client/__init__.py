@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import ssl
+    from chatctl.peer.stay import Target
 
 _NO_CURSOR = {"", "dumb", "unknown"}  # values of TERM: a line on those cannot be drawn anew
 
@@ -28,11 +28,9 @@ def is_colored(choice: str, *, rich: bool, environment: Mapping[str, str]) -> bo
 
 
 def run(
-    host: str,
-    port: int,
+    target: "Target",
+    password: bytes | None,
     *,
-    tls: "ssl.SSLContext | None" = None,
-    password: bytes | None = None,
     plain: bool = False,
     color: str = "auto",
     timestamps: bool | None = None,
@@ -44,9 +42,7 @@ def run(
     """Be a member: on a terminal until the person there leaves, as a filter until the server closes.
 
     Args:
-        host: a name or an address.
-        port: the server's.
-        tls: from `tls.client_context`; None: plain text.
+        target: the room.
         password: for a room that needs one; None: whoever is at the terminal is asked.
         plain: be a filter on a terminal too.
         color: ``auto``, ``always`` or ``never``.
@@ -69,7 +65,7 @@ def run(
     if rich:
         from chatctl.client.dialer import Dialer
 
-        dialer = Dialer(host, port, tls)
+        dialer = Dialer(target)
         dialer.start()
         import asyncio
 
@@ -79,4 +75,4 @@ def run(
     else:
         from chatctl.client import plain as filtered
 
-        filtered.run(host, port, tls=tls, password=password, **look)
+        filtered.run(target, password, **look)

@@ -1,35 +1,30 @@
 """A connection to a server that is made again when it is lost.
 
-Two threads do the blocking: one connects and receives, one sends. What comes goes into a backlog, with a mark where a
+A thread connects and receives, and one more sends (`Pump`). What comes goes into a backlog, with a mark where a
 connection begins and where it ends, so that whoever takes from it sees everything in its order.
 """
 
-import contextlib
 import queue
-import socket
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from typing import NamedTuple
 
-from chatctl import wire
 from chatctl.errors import ChatctlError, NetworkError
-from chatctl.peer.blocking import CHUNK, Link, connect
-from chatctl.peer.stay import SILENCE
+from chatctl.peer.blocking import Pump, connect
+from chatctl.peer.stay import Stay, Target
 from chatctl.screen.flusher import Backlog
-
-if TYPE_CHECKING:
-    import ssl
 
 
 class Up(NamedTuple):
-    """A connection has been made; bytes from it follow. ``name`` is the address that this side has in it."""
+    """A connection has been made; the text that follows is for `Stay.understand` of its ``stay``."""
 
-    name: str
+    stay: Stay
 
 
 class Down(NamedTuple):
-    """A connection has ended, or could not be made. ``error`` says why, if it was no good end."""
+    """A connection has ended, for what its stay says, or by a ``failure``, or could not be made."""
 
-    error: ChatctlError | OSError | None
+    failure: ChatctlError | None
 
 
 Mark = Up | Down
@@ -39,18 +34,15 @@ class Dialer:
     """Connects, receives and sends, over and over.
 
     Args:
-        host: a name or an address.
-        port: the server's.
-        tls: from `tls.client_context`; None: plain text.
+        target: the room.
 
     ``backlog``: what comes goes there. ``up``: there is a connection now, whatever of it still waits there.
     """
 
-    def __init__(self, host: str, port: int, tls: "ssl.SSLContext | None") -> None:
+    def __init__(self, target: Target) -> None:
         self.up = False
         self.backlog: Backlog[Mark] = Backlog()
-        self._target = (host, port, tls)
-        self._link: Link | None = None
+        self._target = target
         self._again = threading.Semaphore(0)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
@@ -62,9 +54,9 @@ class Dialer:
         """Make the next attempt now. Each is asked for, after a `Down`."""
         self._again.release()
 
-    def send(self, data: bytes) -> None:
-        """Send bytes over the connection that there is, in their order; what is left at its end is thrown away."""
-        self._outgoing.put(data)
+    def send(self, text: bytes) -> None:
+        """Send a text over the connection that there is; what is left at its end is thrown away."""
+        self._outgoing.put(text)
 
     def half_close(self) -> None:
         """Send what waits, and close this side's end of the connection."""
@@ -72,44 +64,29 @@ class Dialer:
 
     def _run(self) -> None:
         while True:
-            error: ChatctlError | OSError | None = None
+            failure: ChatctlError | None = None
             try:
-                error = self._receive(connect(*self._target))
-            except ChatctlError as failure:
-                error = failure
-            except Exception as failure:  # no thread, no memory: without this one nobody would ever try again
-                error = NetworkError(f"the connection broke: {failure!r}")
-            self.backlog.put(Down(error))
+                self._visit()
+            except ChatctlError as error:
+                failure = error
+            except Exception as error:  # no thread, no memory: without this one nobody would ever try again
+                failure = NetworkError(f"the connection broke: {error!r}")
+            self.backlog.put(Down(failure))
             self._again.acquire()
 
-    def _receive(self, link: Link) -> ChatctlError | OSError | None:
-        """Receive until the end, and return what was wrong with it."""
-        outgoing = self._outgoing = queue.SimpleQueue()
-        sender = threading.Thread(target=_send, args=(link, outgoing), name="sender", daemon=True)
-        with link:
+    def _visit(self) -> None:
+        """Connect, and receive until the end."""
+        with connect(self._target) as sock:
+            stay = Stay(target=self._target, now=time.monotonic(), curious=True)
+            outgoing = self._outgoing = queue.SimpleQueue()
             self.up = True
-            self.backlog.put(Up(wire.name(*link.getsockname()[:2])))
-            sender.start()
+            self.backlog.put(Up(stay))
             try:
-                link.settimeout(SILENCE)
-                data = link.recv(CHUNK)
-                link.settimeout(None)
-                while data:
-                    self.backlog.put(data)
-                    data = link.recv(CHUNK)
-            except (OSError, ChatctlError) as error:
-                return error
+                Pump(sock, stay).run(lambda data: self._take(stay, data), iter(outgoing.get, None))
             finally:
                 self.up = False
                 outgoing.put(None)
-                with contextlib.suppress(OSError):
-                    link.shutdown(socket.SHUT_RDWR)  # the sender may be in the middle of something
-        return None
 
-
-def _send(link: Link, outgoing: "queue.SimpleQueue[bytes | None]") -> None:
-    """Send what is put, until None; the receiving side finds what fails, and knows better what to say."""
-    with contextlib.suppress(OSError):
-        while (data := outgoing.get()) is not None:
-            link.sendall(data)
-        link.shutdown(socket.SHUT_WR)
+    def _take(self, stay: Stay, data: bytes) -> None:
+        if text := stay.decrypt(data, time.monotonic()):
+            self.backlog.put(text)

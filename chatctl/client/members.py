@@ -27,6 +27,7 @@ class Members:
             self.users = event.users
         if event.kind is Kind.CONNECTED:
             self._names.clear()
+            self.me = None
         elif event.kind is Kind.LEFT and event.name:
             self._names.pop(event.name, None)
         elif event.name:

@@ -3,26 +3,27 @@
 import contextlib
 import os
 import signal
+import socket
+import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from chatctl import output
 from chatctl.display import Display
+from chatctl.errors import NetworkError
 from chatctl.password import check
-from chatctl.peer.blocking import connect, converse, lines_of
-from chatctl.peer.stay import Connection
+from chatctl.peer.blocking import Pump, connect
+from chatctl.peer.stay import Stage, Stay, Target
+from chatctl.peer.typed import lines_of
+from chatctl.wire import Event
 
-if TYPE_CHECKING:
-    import ssl
 
-
-def run(host: str, port: int, *, tls: "ssl.SSLContext | None", password: bytes | None, **look: Any) -> None:
+def run(target: Target, password: bytes | None, **look: Any) -> None:
     """Be a member until the server closes; at the end of stdin, half-close.
 
     Args:
-        host: a name or an address.
-        port: the server's.
-        tls: from `tls.client_context`; None: plain text.
+        target: the room.
         password: for a room that needs one; None: whoever is at the terminal is asked.
         look: of the `Display`.
 
@@ -32,16 +33,75 @@ def run(host: str, port: int, *, tls: "ssl.SSLContext | None", password: bytes |
         InputError: stdin cannot be read.
         OutputError: stdout cannot be written.
     """
-    link = connect(host, port, tls)
     display = Display(**look)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads on, as in ``| head -1``: that is an end like another
-        converse(
-            link,
-            Connection(password),
-            lines_of(0),
-            lambda events: output.show(display.text(events, time.time())),
-            _ask,
-        )
+    with connect(target) as sock, contextlib.suppress(BrokenPipeError):  # nobody reads on, as in ``| head -1``
+        stay = Stay(password, target=target, now=time.monotonic())
+        Filter(stay, lambda events: output.show(display.text(events, time.time())), _ask).run(sock, lines_of(0))
+
+
+class Filter:
+    """A conversation. The main thread receives, another one sends, which is as far ahead as the echoes let it be.
+
+    Args:
+        stay: at its beginning.
+        show: called with the events of each read.
+        ask: called for the password when the room needs one and the stay has none.
+    """
+
+    def __init__(
+        self, stay: Stay, show: Callable[[list[Event]], None], ask: Callable[[], bytes | None] = lambda: None
+    ) -> None:
+        self._stay = stay
+        self._show = show
+        self._ask = ask
+        self._turn = threading.Condition()  # guards the echoes: one thread says lines, the other hears them
+        self._begun = threading.Event()  # what the server said first has been shown, or will never be
+
+    def run(self, sock: socket.socket, batches: Iterable[list[bytes]]) -> None:
+        """Send lines and show what comes, until the server has closed. The socket is closed afterwards.
+
+        Args:
+            sock: connected.
+            batches: the lines to send, in lists that are sent at once; taken once the server has let the member in.
+                At their end the connection is half-closed. What they raise ends the conversation.
+
+        Raises:
+            NetworkError: the connection broke, or the server refused the member, or closed it before this side did.
+            PasswordError: the room needs a password, and there is none, or it was wrong.
+        """
+        pump = Pump(sock, self._stay)
+        try:
+            pump.run(lambda data: self._take(pump, data), self._texts(batches))
+        finally:
+            self._begun.set()
+        if self._stay.trouble:
+            raise NetworkError(self._stay.trouble)
+
+    def _take(self, pump: Pump, data: bytes) -> None:
+        """Show what the server says, and do what it waits for."""
+        with self._turn:
+            events = self._stay.receive(data, time.monotonic())
+            self._turn.notify()
+        self._show(events)
+        if self._stay.stage is Stage.OPEN:
+            self._begun.set()
+            return
+        if self._stay.stage is Stage.ASKED and self._stay.password is None and not self._stay.ended:
+            self._stay.password = self._ask()
+        pump.send(self._stay.answer(time.monotonic()))
+
+    def _texts(self, batches: Iterable[list[bytes]]) -> Iterator[bytes]:
+        """What is to be sent, in the thread that sends."""
+        self._begun.wait()
+        if self._stay.stage is not Stage.OPEN:
+            return
+        for batch in batches:
+            with self._turn:
+                while (until := self._stay.echoes.hold(time.monotonic())) is not None:
+                    self._turn.wait(until - time.monotonic())
+                text = b"".join(self._stay.send(line, time.monotonic()) for line in batch)
+            yield text
+        self._stay.leaving = True
 
 
 def _ask() -> bytes | None:

@@ -1,7 +1,7 @@
 """One person's stay in a room, over one connection or several, without a screen.
 
 It takes account of what comes and what is said, knows what the prompt says, and decides what follows when a connection
-ends.
+ends. Time enters as an argument, in seconds of any clock that goes on.
 """
 
 import math
@@ -12,9 +12,10 @@ from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.members import Members
 from chatctl.errors import ChatctlError, InputError, NetworkError, PasswordError
 from chatctl.password import check
-from chatctl.peer.blocking import lines_in
-from chatctl.peer.stay import STEADY, Connection, Stage, delays
-from chatctl.wire import Event, Kind, words
+from chatctl.peer.comeback import Comeback
+from chatctl.peer.stay import Stage, Stay
+from chatctl.peer.typed import lines_in
+from chatctl.wire import Event, Kind
 
 _NAMED = 5  # lines that are repeated when they may not have been sent
 
@@ -28,22 +29,19 @@ class Session:
         reconnect: come back when a connection is lost.
         note: tells the person something.
 
-    ``me``: what the room calls this member, once it is known. ``members``: who is in the room.
+    ``members``: who is in the room.
     """
 
     def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, note: Callable[[str], None]) -> None:
         self.members = Members()
         self._dialer = dialer
         self._password = password
-        self._reconnect = reconnect
+        self._comeback = Comeback(wanted=reconnect)
         self._note = note
-        self._connection = Connection(password)
+        self._stay = Stay(password)
         self._status = "connecting"
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
-        self._last: Event | None = None  # of the room
-        self._delays = delays()
-        self._since = math.inf  # when the connection was made
 
     def prompt(self) -> str:
         """What stands before the line that is edited: how the connection is, or how many are online."""
@@ -56,22 +54,22 @@ class Session:
     @property
     def secret(self) -> bool:
         """Whether the room waits for a password that nobody has given yet."""
-        return self._connection.stage is Stage.ASKED and self._connection.password is None
+        return self._stay.stage is Stage.ASKED and self._stay.password is None
 
     @property
     def open(self) -> bool:
         """Whether lines can be sent."""
-        return self._connection.stage is Stage.OPEN and self._dialer.up
+        return self._stay.stage is Stage.OPEN and self._dialer.up
 
-    def give(self, typed: str) -> None:
+    def give(self, typed: str, now: float) -> None:
         """Answer the room's question for its password."""
         try:
-            self._password = self._connection.password = check(typed.encode("utf-8", "replace"), "what was typed")
-            self._dialer.send(self._connection.answer())
+            self._password = self._stay.password = check(typed.encode("utf-8", "replace"), "what was typed")
+            self.answer(now)
         except ChatctlError as error:
             self._note(f"{error}")
 
-    def say(self, text: str) -> bool:
+    def say(self, text: str, now: float) -> bool:
         """Send the lines of a text; False: there is no connection that could take them, or they are none to send."""
         try:
             lines = lines_in(text)
@@ -81,40 +79,33 @@ class Session:
         if lines and not self.open:
             self._note("not connected: the line stays where it is")
             return False
-        self._dialer.send(b"".join(map(self._connection.send, lines)))
+        self._dialer.send(b"".join(self._stay.send(line, now) for line in lines))
         return True
 
     def understand(self, data: bytes) -> list[Event]:
-        """Take account of what the server says, and answer when it asks for a password that is known.
-
-        Raises:
-            PasswordError: the room has another password.
-        """
-        events = self._connection.receive(data)
-        for event in events:
+        """Take account of what the server says; nothing is its end. Then `answer`."""
+        events = self._stay.understand(data)
+        for event in (*self._stay.question.take(), *events):
             self.members.learn(event)
             if event.kind is Kind.CONNECTED:
                 self._entered = True
                 self._status = self._trouble = ""
-        if events:
-            self._last = events[-1]
         return events
 
-    def answer(self) -> None:
+    def answer(self, now: float) -> None:
         """Do what the server waits for, after `understand`.
 
         Raises:
             PasswordError: the room has another password than was given.
         """
-        if not self.secret and (password := self._connection.answer()):
-            self._dialer.send(password)
+        if not self.secret and (text := self._stay.answer(now)):
+            self._dialer.send(text)
 
     def begin(self, mark: Up, now: float) -> None:
         """A connection has been made."""
-        self._connection = Connection(self._password)
-        self._since = now
-        self._last = None
-        self.members.me = mark.name
+        self._stay = mark.stay
+        self._stay.password = self._password
+        self._comeback.begin(now)
 
     def end(self, mark: Down, now: float) -> float | None:
         """The connection has ended: say so, and name what may not have been sent.
@@ -126,24 +117,22 @@ class Session:
             NetworkError: it is the end for good.
             PasswordError: the room did not wait any longer for its password.
         """
-        connection, self._connection = self._connection, Connection(self._password)
-        trouble = str(mark.error) if isinstance(mark.error, ChatctlError) else connection.trouble(mark.error)
-        self._doubt(connection)
-        if connection.leaving:
+        self.doubt()
+        stay, self._stay = self._stay, Stay(self._password)
+        if stay.leaving:
             return None
-        if connection.stage is Stage.ASKED:
+        if stay.stage is Stage.ASKED:
             raise PasswordError("the room needs a password, and did not wait any longer for it")
-        if self._last and self._last.kind is Kind.ANSWER and self._last.text.startswith(words.FINAL):
-            raise NetworkError(f"the server ended this: {self._last.text}")
-        if not self._entered or not self._reconnect:
+        if stay.final:
+            raise NetworkError(f"the server ended this: {stay.final}")
+        trouble = str(mark.failure or stay.trouble)
+        delay = self._comeback.delay(now, final=not self._entered)
+        if delay is None:
             raise NetworkError(trouble)
         if trouble != self._trouble:
             self._note(trouble)
             self._trouble = trouble
-        if now - self._since > STEADY:
-            self._delays = delays()
-        self._since = math.inf
-        return next(self._delays)
+        return delay
 
     def wait(self, seconds: float) -> None:
         """So long it takes until the next attempt."""
@@ -156,20 +145,17 @@ class Session:
 
     def leave(self) -> None:
         """Close this side's end of the connection, once everything that was said is sent."""
-        self._connection.leaving = True
+        self._stay.leaving = True
         self._dialer.half_close()
 
     @property
     def due(self) -> int:
         """Lines that were said and have not come back yet."""
-        return len(self._connection.due)
+        return len(self._stay.echoes.due)
 
     def doubt(self) -> None:
         """Name the lines that were sent and have not come back."""
-        self._doubt(self._connection)
-
-    def _doubt(self, connection: Connection) -> None:
-        lines = connection.due
+        lines = self._stay.echoes.due
         for line in lines[:_NAMED]:
             self._note(f"maybe not sent: {line.decode()}")
         if len(lines) > _NAMED:

@@ -22,6 +22,7 @@ from chatctl.client.dialer import Dialer, Down, Mark, Up
 from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
+from chatctl.peer.stay import is_quit
 from chatctl.screen.flusher import Flusher
 from chatctl.wire import Kind
 
@@ -132,17 +133,17 @@ class Terminal:
     def submit(self, text: str) -> bool:
         """Send what was typed; False: it could not be."""
         if self._session.secret:
-            self._session.give(text)
+            self._session.give(text, time.monotonic())
             return True
         if re.match(r"/help\s*$", text):
             from chatctl.screen.editor import KEYS
 
             for line in ("the keys:", *KEYS, "the server's commands:"):
                 self._note(line)
-        if text.strip() == "/quit" and not self._session.open:
+        if is_quit(text) and not self._session.open:
             self._end(None)
             return True
-        return self._session.say(text)
+        return self._session.say(text, time.monotonic())
 
     # What comes
 
@@ -168,11 +169,11 @@ class Terminal:
     def _show(self, data: bytes) -> None:
         """Show what the server says, and do what it waits for."""
         events = self._session.understand(data)
-        if self._session.members.me and self._session.members.me != self._display.me:
+        if self._session.members.me != self._display.me:
             self._display.me = self._session.members.me
         if text := self._display.text(events, time.time()):
             self._print(text)
-        self._session.answer()
+        self._session.answer(time.monotonic())
 
     def _mark(self, mark: Mark) -> None:
         """A connection begins or ends here."""

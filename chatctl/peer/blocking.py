@@ -1,184 +1,118 @@
-"""A blocking conversation with a room, for the plain client and the bot.
+"""Two threads that carry bytes between a socket and a `Stay`: one receives, one sends, so that neither waits.
 
-The main thread receives, a second one sends, so that neither direction waits for the other. Nothing is sent before the
-server has spoken: what it says first tells whether it wants a password.
+Under TLS records have to leave in the order in which they were made, so encrypting and sending is one step, under a
+lock; the receiving thread never waits for that.
 """
 
 import contextlib
 import math
-import os
 import select
 import socket
 import threading
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+import time
+from collections.abc import Callable, Iterable
 
-from chatctl.errors import InputError, NetworkError
 from chatctl.keepalive import keep_alive
-from chatctl.peer.stay import MAX_LINE, PATIENCE, SILENCE, WINDOW, Connection, Stage, unreachable
-from chatctl.wire import Event, LineDecoder, Rejected, clean
-
-if TYPE_CHECKING:  # a client without TLS does not wait for it to load
-    import ssl
-
-    from chatctl.peer.secure import SecureSocket
-
-Link: TypeAlias = "socket.socket | SecureSocket"
+from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target, unreachable
 
 CHUNK = 65536
 """Bytes read at a time."""
 
-DEAD = 60
-"""Seconds after which a dead server is given up."""
 
-
-def connect(host: str, port: int, tls: "ssl.SSLContext | None" = None) -> Link:
-    """Connect to a server, under TLS when there is a context for it (from `tls.client_context`).
+def connect(target: Target) -> socket.socket:
+    """Connect to a server, without any handshake.
 
     Raises:
-        NetworkError: there is none, none that can be reached, or none that can be trusted.
+        NetworkError: there is none, or none that can be reached.
     """
     try:
-        sock = socket.create_connection((host, port), timeout=PATIENCE)
+        sock = socket.create_connection((target.host, target.port), timeout=PATIENCE)
     except (OSError, UnicodeError) as error:
-        raise unreachable(host, port, error) from error
+        raise unreachable(target.host, target.port, error) from error
+    sock.settimeout(None)
     keep_alive(sock, DEAD)
-    if tls is None:
-        return sock
-    from chatctl.peer.secure import secure
-
-    return secure(sock, tls, host, port, PATIENCE)
+    return sock
 
 
-def lines_of(descriptor: int) -> Iterator[list[bytes]]:
-    """The clean lines of an input as they come, a list for each read.
-
-    `os.read` and no buffered reader: a process that ends while a thread is inside one of those crashes.
-
-    Raises:
-        InputError: it cannot be read, or a line is longer than `MAX_LINE`.
-    """
-    decoder = LineDecoder(MAX_LINE)
-    data = b"\n"
-    while data:
-        try:
-            data = os.read(descriptor, CHUNK)
-        except BlockingIOError:  # somebody else who has it open has set it non-blocking
-            select.select([descriptor], [], [])
-            continue
-        except OSError as error:
-            raise InputError(f"cannot read the input: {error.strerror}") from error
-        yield clean_lines(decoder.feed(data) if data else decoder.finish())
-
-
-def lines_in(text: str) -> list[bytes]:
-    """The clean lines of a text that was typed, composed (NFC), so that all members get the same bytes for it.
-
-    Raises:
-        InputError: a line is longer than `MAX_LINE`.
-    """
-    typed = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # terminals are read that way
-    lines = [clean(line).encode() for line in unicodedata.normalize("NFC", typed).split("\n")]
-    return clean_lines([line if len(line) <= MAX_LINE else Rejected.TOO_LONG for line in lines if line])
-
-
-def clean_lines(items: list[bytes | Rejected]) -> list[bytes]:
-    """The lines of an input, none of them rejected.
-
-    Raises:
-        InputError: a line is longer than `MAX_LINE`.
-    """
-    lines = [item for item in items if isinstance(item, bytes)]
-    if len(lines) < len(items):
-        raise InputError(f"a line of the input has more than {MAX_LINE} bytes: split it")
-    return lines
-
-
-def converse(
-    link: Link,
-    connection: Connection,
-    batches: Iterable[list[bytes]],
-    show: Callable[[list[Event]], None],
-    ask: Callable[[], bytes | None] = lambda: None,
-) -> None:
-    """Send lines and show what comes, until the server has closed. The link is closed afterwards.
+class Pump:
+    """A socket, and the stay over it.
 
     Args:
-        link: from `connect`.
-        connection: keeps the account.
-        batches: the lines to send, in lists that are sent at once; taken from by a thread of its own, once the server
-            has let the member in. At their end the connection is half-closed. What they raise ends the conversation.
-        show: called with the events of each read.
-        ask: called for the password when the room needs one and the connection has none.
-
-    Raises:
-        NetworkError: the connection broke, or the server refused the member, or closed it before this side did.
-        PasswordError: the room needs a password, and there is none, or it was wrong.
-    """
-    sender = _Sender(link, connection, batches)
-    with link:
-        link.settimeout(SILENCE)
-        data = b"\n"
-        while data:
-            try:
-                data = link.recv(CHUNK)
-            except OSError as error:
-                raise sender.failure or NetworkError(connection.trouble(error)) from error
-            with sender.echoed:
-                events = connection.receive(data)
-                sender.echoed.notify()
-            show(events)
-            if sender.ident is None:
-                _enter(link, connection, sender, ask)
-    if sender.failure:
-        raise sender.failure
-    if trouble := connection.trouble():
-        raise NetworkError(trouble)
-
-
-def _enter(link: Link, connection: Connection, sender: threading.Thread, ask: Callable[[], bytes | None]) -> None:
-    """Do what the server waits for; begin to send when it has let the member in."""
-    if connection.stage is Stage.ASKED and connection.password is None:
-        connection.password = ask()
-    if password := connection.answer():
-        with contextlib.suppress(OSError):  # the next read finds the same, and knows better what to say
-            link.sendall(password)
-    if connection.stage is Stage.OPEN:
-        link.settimeout(None)
-        sender.start()
-
-
-class _Sender(threading.Thread):
-    """The thread that sends, but no more than `WINDOW` ahead of the echoes.
-
-    A member that is slower at showing its own echo than at sending would fall behind, and be cut.
-    ``echoed``: guards the account; to be notified of what came. ``failure``: why there is nothing more to send.
+        sock: from `connect`; `run` closes it.
+        stay: at its beginning.
     """
 
-    def __init__(self, link: Link, connection: Connection, batches: Iterable[list[bytes]]) -> None:
-        super().__init__(name="sender", daemon=True)
-        self.failure: BaseException | None = None
-        self.echoed = threading.Condition()
-        self._link = link
-        self._connection = connection
-        self._batches = batches
-        self._window: float = WINDOW
+    def __init__(self, sock: socket.socket, stay: Stay) -> None:
+        self._sock = sock
+        self._stay = stay
+        self._sending = threading.Lock()
+        self._failure: BaseException | None = None
 
-    def run(self) -> None:
-        """Send the batches and half-close."""
+    def run(self, take: Callable[[bytes], None], texts: Iterable[bytes]) -> None:
+        """Receive until the stay has ended, and send meanwhile.
+
+        Args:
+            take: called with what comes, which it gives to `Stay.receive` or `Stay.decrypt`; nothing is the end. What
+                it raises ends this.
+            texts: what is to be sent, taken by a thread of its own. At their end the connection is half-closed. What
+                taking them raises is raised here, after the end of the connection.
+        """
         try:
-            for batch in self._batches:
-                with self.echoed:
-                    if not self.echoed.wait_for(lambda: self._connection.unechoed <= self._window, PATIENCE):
-                        self._window = math.inf  # whoever that is does not echo
-                    data = b"".join(map(self._connection.send, batch))
-                self._link.sendall(data)
-            self._connection.leaving = True
-            self._link.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the receiving side finds the same, and knows better what to say
+            self.send()
+            threading.Thread(target=self._send_all, args=(texts,), name="sender", daemon=True).start()
+            while not self._stay.ended:
+                take(self._receive())
+                self.send()
+        finally:
+            self._close()
+        if self._failure:
+            raise self._failure
+
+    def send(self, text: bytes = b"") -> None:
+        """Send a text. Without one, what TLS itself has to say, unless somebody is sending, who takes that along.
+
+        A connection that is broken is no error here: whoever receives finds the same, and knows better what to say.
+        """
+        if self._sending.acquire(blocking=bool(text)):
+            try:
+                with contextlib.suppress(OSError):
+                    if data := self._stay.encrypt(text):
+                        self._sock.sendall(data)
+            finally:
+                self._sending.release()
+
+    def _receive(self) -> bytes:
+        """Wait for bytes; none are the end, whose reason the stay knows."""
+        try:
+            while (left := self._stay.deadline - time.monotonic()) < math.inf:
+                if left <= 0:
+                    raise TimeoutError
+                if select.select([self._sock], [], [], left)[0]:
+                    break
+            return self._sock.recv(CHUNK)
+        except OSError as error:
+            self._stay.end(error)
+            return b""
+
+    def _send_all(self, texts: Iterable[bytes]) -> None:
+        try:
+            for text in texts:
+                self.send(text)
+            with self._sending, contextlib.suppress(OSError):
+                self._sock.sendall(self._stay.close())
+                self._sock.shutdown(socket.SHUT_WR)
         except BaseException as error:
-            self.failure = error
+            self._failure = error
             with contextlib.suppress(OSError):
-                self._link.shutdown(socket.SHUT_RDWR)
+                self._sock.shutdown(socket.SHUT_RDWR)
+
+    def _close(self) -> None:
+        """Close the socket; the server is told if that can be done at once, and a thread that sends is woken."""
+        with contextlib.suppress(OSError):
+            if self._sending.acquire(blocking=False):
+                try:
+                    self._sock.send(self._stay.close(), socket.MSG_DONTWAIT)
+                finally:
+                    self._sending.release()
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()

@@ -1,36 +1,57 @@
-"""A member's side of a connection, without one: bytes in → events, lines out → bytes, echoes counted."""
+"""A member's side of one connection, without one: bytes in → events, lines out → bytes to send.
+
+A `Stay` knows no socket, no thread and no clock. Whoever has those drives it:
+
+    a connection is there      make a `Stay`; send what ``encrypt(b"")`` returns, which begins the handshake under TLS
+    bytes have come            `Stay.receive` returns the events; no bytes are the end of the connection
+    after that                 send ``encrypt(answer(now))``: the password, or what TLS itself has to say
+    a line is to be said       at `Stage.OPEN`, when `Echoes.hold` lets it: send ``encrypt(send(line, now))``
+    all is said                set ``leaving``, send what `Stay.close` returns, and half-close
+    the ``deadline`` is over   ``end(TimeoutError())``, as for any other error of the connection
+    ``ended``                  close the connection; ``trouble`` and ``final`` tell what to think of it
+
+`Stay.receive` is `Stay.decrypt` and `Stay.understand` in one: who wants the text itself, or understands it later, calls
+these. One thread may decrypt while another one encrypts, and a third understands, sends and answers.
+"""
 
 import enum
-import random
+import errno
+import math
 import re
-from collections import deque
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
 from chatctl.errors import NetworkError, PasswordError
+from chatctl.peer.echoes import Echoes
+from chatctl.peer.question import Question
 from chatctl.wire import Event, Kind, LineDecoder, Rejected, words
+
+if TYPE_CHECKING:  # who speaks plain text does not wait for it to load
+    import ssl  # noqa: TID251
 
 MAX_LINE = 1024 * 1024
 """Bytes a line may have that is sent, or that the server sends: far more than any server relays."""
 
 PATIENCE = 10.0
-"""Seconds to wait for a connection, for its handshake, and for any echo."""
-
-WINDOW = 256 * 1024
-"""Bytes sent ahead of their echoes, at most: who reads its own lines more slowly than it sends would be cut."""
+"""Seconds to wait for a connection, and for its handshake."""
 
 SILENCE = 30.0
 """Seconds to wait for the server's first line; a TLS port lets a plain client wait for 10."""
 
-STEADY = 60.0
-"""Seconds that a connection has to last for the next loss of one to be a first."""
-
-_LONGEST = 60.0  # seconds between two attempts, at most
-_DOUBLINGS = 6  # of the first second, until that is reached
+DEAD = 60
+"""Seconds after which a server whose machine has gone is given up."""
 
 _ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
 
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
+
+
+class Target(NamedTuple):
+    """A room to connect to: a name or an address, its port, and a `tls.client_context`, or None for plain text."""
+
+    host: str
+    port: int
+    tls: "ssl.SSLContext | None" = None
 
 
 class Stage(enum.Enum):
@@ -43,81 +64,189 @@ class Stage(enum.Enum):
     OPEN = "lines may be sent"
 
 
-class Connection:
-    """What was sent to a room, what came back, and which echoes are still due.
+class Stay:
+    """What was sent to a room, what came back, which echoes are due, and how it ended.
 
-    ``stage``: until it is `Stage.OPEN`, only what `answer` returns may be sent. ``password``: for a room that needs
-    one. ``leaving``: the member has said that it goes, so that the server's end of the connection is no surprise.
-    ``refusal``: what the server said instead of letting the member in. ``sent`` counts the lines that are to be echoed,
-    ``unechoed`` the bytes of those that are still due.
+    ``stage``: until it is `Stage.OPEN`, only what `answer` returns may be sent. ``password``: may be set later.
+    ``deadline``: when the server has been silent for too long; infinity, if it may be silent. ``leaving``: to be set
+    when this member goes, so that the server's end of the connection is no surprise. ``refusal``: what the server said
+    instead of letting the member in. ``ended``: there is no connection any more, or there should be none. ``echoes``:
+    the account of what was said. ``question``: knows what the room calls this member.
+
+    Args:
+        password: for a room that needs one.
+        target: what it is connected to; only needed for TLS.
+        now: the time, in seconds of any clock that goes on.
+        curious: ask the quiet question, unless the room is large.
+
+    Raises:
+        NetworkError: no certificate can be for that target.
     """
 
-    def __init__(self, password: bytes | None = None) -> None:
+    def __init__(
+        self, password: bytes | None = None, *, target: Target | None = None, now: float = 0.0, curious: bool = False
+    ) -> None:
         self.stage = Stage.WAITING
         self.password = password
         self.leaving = False
         self.refusal: str | None = None
-        self.sent = 0
-        self.unechoed = 0
+        self.ended = False
+        self.echoes = Echoes()
+        self.question = Question(wanted=curious)
+        self._error: OSError | NetworkError | None = None
         self._entered = False
         self._begun = False
-        self._passed_over = 0
-        self._due: deque[bytes] = deque()
         self._decoder = LineDecoder(MAX_LINE)
+        self._last: Event | None = None
+        self._layer = None
+        self.deadline = now + SILENCE
+        if target and target.tls:
+            from chatctl.layers.tls import client_layer, client_side
 
-    @property
-    def missing(self) -> int:
-        """Lines without an echo, so far."""
-        return self._passed_over + len(self._due)
+            trouble = f"cannot connect to {target.host} port {target.port}"
+            self._layer = client_layer(target.tls, target.host, trouble)
+            self._side = client_side(self._layer, trouble)
+            self.deadline = now + PATIENCE
+            next(self._side)
 
-    @property
-    def due(self) -> list[bytes]:
-        """The lines whose echoes may still come."""
-        return list(self._due)
+    # Bytes
 
-    def send(self, line: bytes) -> bytes:
-        """The bytes to send for a clean line; its echo is due from now on, if it is chat."""
+    def receive(self, data: bytes, now: float, *, skim: bool = False) -> list[Event]:
+        """Take what came, return the events; then send what `answer` and `encrypt` return, and look at ``ended``.
+
+        Args:
+            data: as it came; nothing is the end of the connection.
+            now: the time.
+            skim: leave out what others say, which is quicker.
+        """
+        text = self.decrypt(data, now)
+        events = self.understand(text, skim=skim) if text else []
+        if text and self.stage is not Stage.OPEN:
+            self.deadline = now + SILENCE
+        return events + self.understand(b"") if self.ended else events
+
+    def decrypt(self, data: bytes, now: float) -> bytes:
+        """Take what came, return the text in it; then send what `encrypt` returns, and look at ``ended``."""
+        if not data:
+            self.end()
+        elif self._layer:
+            data = self._open(data, now)
+        if data:
+            self.deadline = math.inf
+        return data
+
+    def _open(self, data: bytes, now: float) -> bytes:
+        assert self._layer
+        text, shaking = b"", not self._layer.established
+        try:
+            text = self._side.send(data)
+            if self._layer.error:  # behind that text
+                self._side.send(b"")
+        except NetworkError as error:
+            self.end(error)
+        if self._layer.ended:
+            self.end()
+        if shaking and self._layer.established:
+            self.deadline = now + SILENCE
+        return text
+
+    def encrypt(self, text: bytes) -> bytes:
+        """The bytes to be sent for a text, and for what TLS itself has to say; in the order in which they are made."""
+        return self._layer.send(text) if self._layer else text
+
+    def close(self) -> bytes:
+        """The bytes to be sent before this side's end of the connection is closed; nothing can be sent after them."""
+        if self._layer:
+            self._layer.close()
+        return self.encrypt(b"")
+
+    # Lines
+
+    def send(self, line: bytes, now: float) -> bytes:
+        """The text to be sent for a clean line; its echo is due from now on, if it is chat."""
         if not self._begun:  # a byte-order mark vanishes there on the wire
             self._begun = True
             line = line.removeprefix(b"\xef\xbb\xbf")
             if not line:
                 return b""
         if line.startswith(b"//") or not line.startswith(b"/"):
-            said = line.removeprefix(b"/")
-            self._due.append(said)
-            self.sent += 1
-            self.unechoed += len(said)
-        elif line.decode().split()[0] == "/quit":
+            self.echoes.say(line.removeprefix(b"/"), now)
+        elif is_quit(line.decode()):
             self.leaving = True
         return line + b"\n"
 
-    def answer(self) -> bytes:
-        """What the server waits for before it lets the member in; ask after each `receive`.
+    def answer(self, now: float) -> bytes:
+        """The text to be sent for what the server has said: the password that it waits for, or the quiet question.
 
         Raises:
             PasswordError: the room needs a password, and there is none, or it was wrong.
         """
         if self.stage is Stage.REJECTED:
             raise PasswordError(f"the room has another password: {_GIVE_PASSWORD}")
-        if self.stage is not Stage.ASKED:
-            return b""
-        if self.password is None:
-            raise PasswordError(f"the room needs a password: {_GIVE_PASSWORD}")
-        self.stage = Stage.ANSWERED
-        self._begun = True
-        return self.password + b"\n"
+        if self.stage is Stage.ASKED:
+            if self.password is None:
+                raise PasswordError(f"the room needs a password: {_GIVE_PASSWORD}")
+            self.stage = Stage.ANSWERED
+            self._begun = True
+            self.deadline = now + SILENCE
+            return self.password + b"\n"
+        if self.question.due:
+            self._begun = True
+            return self.question.ask()
+        return b""
 
-    def receive(self, data: bytes, *, skim: bool = False) -> list[Event]:
-        """Take what the server sent, return the events; empty data is its end.
-
-        Args:
-            data: as it came.
-            skim: leave out what others say, which is quicker.
-        """
+    def understand(self, text: bytes, *, skim: bool = False) -> list[Event]:
+        """The events in a text; no text is its end. Then send what `answer` returns."""
         if skim:
-            data = self._skimmed(data)
-        items = self._decoder.feed(data) if data else self._decoder.finish()
-        return [self._event(item) for item in items]
+            text = self._skimmed(text)
+        items = self._decoder.feed(text) if text else self._decoder.finish()
+        events = [self._event(item) for item in items]
+        if self.question.pending:
+            events = self.question.hear(events) + ([] if text else self.question.give_up())
+        self._last = events[-1] if events else self._last
+        return events
+
+    # The end
+
+    def end(self, error: OSError | NetworkError | None = None) -> None:
+        """The connection has ended: closed by the server, broken, or, with a `TimeoutError`, at its ``deadline``.
+
+        Only the first end counts.
+        """
+        if self.ended:
+            return
+        self.ended = True
+        self.deadline = math.inf
+        self._error = error
+        if self._layer and not isinstance(error, NetworkError):
+            if not self._layer.established:
+                try:
+                    self._side.throw(error or _cut_off("the server closed the connection"))
+                except NetworkError as failure:
+                    self._error = failure
+            elif not error and not self._layer.ended:
+                self._error = _cut_off("the server ended it without saying so (no close_notify)")
+
+    @property
+    def trouble(self) -> str:
+        """What was wrong with the end of the connection; nothing, if it was a good one."""
+        if self.refusal:
+            return f"the server refused: {self.refusal}"
+        if isinstance(self._error, NetworkError):
+            return f"{self._error}"
+        if isinstance(self._error, TimeoutError) and self.stage is not Stage.OPEN:
+            return f"the server has said nothing for {SILENCE:.0f} s: is it a chat server? with or without --tls?"
+        if self._error:
+            return f"the connection broke: {self._error.strerror}"
+        return "" if self.leaving else "the server went away"
+
+    @property
+    def final(self) -> str | None:
+        """The server's last word, if who gets that must not come back by itself."""
+        last = self._last
+        return last.text if last and last.kind is Kind.ANSWER and last.text.startswith(words.FINAL) else None
+
+    # What the server says
 
     def _skimmed(self, data: bytes) -> bytes:
         """The same without whole lines that others say."""
@@ -132,9 +261,10 @@ class Connection:
         too_long = f"(a line of more than {MAX_LINE} bytes was left out)"
         event = wire.parse(too_long if isinstance(item, Rejected) else item.decode())
         if event.kind is Kind.OWN:
-            self._echoed(event.text.encode())
+            self.echoes.hear(event.text.encode())
         elif event.kind is Kind.CONNECTED:
             self._entered = True
+            self.question.welcome(event.users or 0)
             self.refusal = None
         if not self._entered and event.kind is Kind.ANSWER:
             self._answered(event.text)
@@ -152,39 +282,10 @@ class Connection:
             self.refusal = text
             self.stage = Stage.WAITING
 
-    def _echoed(self, line: bytes) -> None:
-        """Strike off the line that was echoed; those sent before it were refused by the server."""
-        if not self._due or (self._due[0] != line and line not in self._due):
-            return
-        while (due := self._due.popleft()) != line:
-            self._passed_over += 1
-            self.unechoed -= len(due)
-        self.unechoed -= len(line)
 
-    def trouble(self, error: OSError | None = None) -> str:
-        """What was wrong with the end of the connection; nothing, if it was a good one."""
-        if self.refusal:
-            return f"the server refused: {self.refusal}"
-        if isinstance(error, TimeoutError) and self.stage is not Stage.OPEN:
-            return f"the server has said nothing for {SILENCE:.0f} s: is it a chat server? with or without --tls?"
-        if error:
-            return f"the connection broke: {error.strerror}"
-        return "" if self.leaving else "the server went away"
-
-
-def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
-    """Seconds to wait before each attempt: from 1, doubled each time, up to 40, and up to half as much again by chance.
-
-    The chance keeps those whom one server has lost from coming back all at once (M. Brooker, "Exponential Backoff And
-    Jitter", AWS Architecture Blog, 2015).
-
-    Args:
-        chance: gives numbers from 0 to 1.
-    """
-    attempt = 0
-    while True:
-        yield min(2**attempt, _LONGEST / 1.5) * (1 + chance() / 2)
-        attempt = min(attempt + 1, _DOUBLINGS)
+def is_quit(line: str) -> bool:
+    """Whether a line that is sent asks the server to end the stay."""
+    return line.split()[:1] == ["/quit"]
 
 
 def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
@@ -192,3 +293,8 @@ def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkE
     reason = getattr(error, "strerror", None) or str(error) or "timed out"
     hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
     return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")
+
+
+def _cut_off(reason: str) -> ConnectionResetError:
+    """The error for an end of the connection that TLS was not told of."""
+    return ConnectionResetError(errno.ECONNRESET, reason)

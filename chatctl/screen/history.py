@@ -1,8 +1,9 @@
 """The lines that were said, in a file of their user's own."""
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -32,15 +33,28 @@ def _open(file: Path) -> History:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     os.fchmod(descriptor, 0o600)
     os.close(descriptor)
-    kept = list(islice(FileHistory(file).load_history_strings(), MOST + 1))
-    if len(kept) > MOST:
-        new = file.with_name(f"history.{os.getpid()}")
-        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-        rewritten = FileHistory(new)
-        for entry in reversed(kept[:MOST]):
-            rewritten.store_string(entry)
-        new.replace(file)
+    with _alone(file):
+        kept = list(islice(FileHistory(file).load_history_strings(), MOST + 1))
+        if len(kept) > MOST:
+            new = file.with_name(f"history.{os.getpid()}")
+            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+            rewritten = FileHistory(new)
+            for entry in reversed(kept[:MOST]):
+                rewritten.store_string(entry)
+            new.replace(file)
     return _History(file)
+
+
+@contextlib.contextmanager
+def _alone(file: str | Path) -> Iterator[None]:
+    """Keep other clients from writing the file; the lock is its folder's, as the file itself may be replaced."""
+    descriptor = os.open(Path(file).parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class _History(FileHistory):
@@ -54,5 +68,5 @@ class _History(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Append one; it stays in memory in any case."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), _alone(os.fsdecode(self.filename)):
             super().store_string(string)

@@ -208,6 +208,12 @@ class Far:
     def tell(self, *lines: str) -> None:
         self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
 
+    def welcome(self, name: str = "") -> None:
+        """Let the client in, and tell it quietly what it is called here: by its address, or another name."""
+        self.tell(WELCOME)
+        assert self.hear() == "/who"
+        self.tell("! 1 user online", f"! {name or ':'.join(map(str, self.sock.getpeername()))} (you)")
+
     def hear(self) -> str:
         """The next line of the client, or "" at its end."""
         return self._said.readline().decode().rstrip("\n")
@@ -225,12 +231,15 @@ class Place:
         self.port = self._listening.getsockname()[1]
         self._all: list[Far] = []
 
-    def accept(self, welcome: str = WELCOME) -> Far:
+    def accept(self, greeting: str | None = None) -> Far:
+        """The next client; it is welcomed, unless there is another greeting, or an empty one."""
         self._listening.settimeout(PATIENCE)
         far = Far(self._listening.accept()[0])
         self._all.append(far)
-        if welcome:
-            far.tell(welcome)
+        if greeting is None:
+            far.welcome()
+        elif greeting:
+            far.tell(greeting)
         return far
 
     def shut(self) -> None:

@@ -405,6 +405,44 @@ def test_a_server_that_goes_away(room: Room, start: Callable[..., Any], script: 
     assert end(content)[::2] == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("before", "answer", "shown", "me"),
+    [
+        ("on /./ send heard it", ["! 2 users online", "! a:1", "! 192.0.2.7:5000 (you)"], [], "192.0.2.7:5000"),
+        ("expect such within 20", ["[a:1] hi", "! no such command"], ["[a:1] hi", "! no such command"], None),
+    ],
+)
+def test_another_address(
+    program: Callable[..., Program],
+    script: Callable[[str], str],
+    before: str,
+    answer: list[str],
+    shown: list[str],
+    me: str | None,
+) -> None:
+    """Behind NAT {me} is what the room says; where it does not say, it is the own address, and nothing is swallowed."""
+    bot = program("bot", "--script", script(f"{before}\nsend I am {{me}}"), "--json")
+    bot.tell(WELCOME)
+    assert bot.hear() == "/who"
+    bot.tell(*answer)
+    said = f"I am {me or ':'.join(map(str, bot.sock.getpeername()))}"
+    assert bot.hear() == said
+    bot.tell(f"[You] {said}")
+    bot.said.close()
+    bot.sock.shutdown(socket.SHUT_WR)
+    status, lines, _ = bot.end()
+    texts = [json.loads(line)["text"] for line in lines]
+    assert (status, texts) == (0, ["", *(line.split(maxsplit=1)[1] for line in shown), said])
+
+
+@pytest.mark.parametrize(("text", "users"), [("send I am {bot}", 1), ("send I am {me}", 201)])
+def test_who_does_not_ask(program: Callable[..., Program], script: Callable[[str], str], text: str, users: int) -> None:
+    """A bot begins at once when its script does not need its name, or the room is too large to ask for it."""
+    bot = program("bot", "--script", script(text))
+    bot.tell(f"> Connected to the chat server ({users} users online)")
+    assert bot.hear().startswith("I am ")
+
+
 def test_reconnecting(program: Callable[..., Program], listening: socket.socket, script: Callable[[str], str]) -> None:
     """A script goes on where it was, over another connection; what was lost is not said twice, but missing."""
     path = script("send a\nexpect go within 20\nsend b\nexpect own b")

@@ -250,15 +250,17 @@ def test_no_key_ends_by_accident(inside: tuple[Screen, Far], key: str) -> None:
 
 
 @pytest.fixture
-def unread(place: Place, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int, Far]]:
-    """A client on a terminal that nobody reads, and that is not the controlling one; its stderr is a pipe."""
+def unread(
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple["subprocess.Popen[bytes]", int, Far]]:
+    """A client on a terminal that nobody reads, and that is not the controlling one; its stderr may be it, too."""
     master, slave = os.openpty()
     client = subprocess.Popen(
         [*COMMAND, "client", "127.0.0.1", str(place.port)],
         stdin=slave,
         stdout=slave,
-        stderr=subprocess.PIPE,
-        env=environment(HOME=str(tmp_path)),
+        stderr=slave if getattr(request, "param", None) == "all of it" else subprocess.PIPE,
+        env=environment(HOME=str(tmp_path), PYTHONUNBUFFERED=""),
         start_new_session=True,
     )
     os.close(slave)
@@ -267,8 +269,9 @@ def unread(place: Place, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[byt
         client.kill()
 
 
+@pytest.mark.parametrize("unread", ["but stderr", "all of it"], indirect=True)
 def test_a_hang_up(unread: tuple["subprocess.Popen[bytes]", int, Far]) -> None:
-    """When the terminal goes away the client does, without a trace."""
+    """When the terminal goes away the client does, without a trace, whatever of its output is left in buffers."""
     client, master, far = unread
     shown = b""
     while b"?2004h" not in shown:  # the editor is at work
@@ -277,7 +280,7 @@ def test_a_hang_up(unread: tuple["subprocess.Popen[bytes]", int, Far]) -> None:
     assert far.hear() == ""
     _, errors = client.communicate(timeout=PATIENCE)
     assert client.returncode == 1
-    assert errors == b"chatctl client: cannot write to the terminal: Input/output error\n"
+    assert errors == (client.stderr and b"chatctl client: cannot write to the terminal: Input/output error\n")
 
 
 def test_sigterm_while_it_writes(unread: tuple["subprocess.Popen[bytes]", int, Far]) -> None:
@@ -458,7 +461,7 @@ def test_the_first_line_comes_soon(
     """The welcome is on the screen within 0.2 s, 0.08 s in plain mode; ten times that where other tests run too."""
     begun = time.monotonic()
     client = screen(place.port, *options)
-    place.accept()
+    place.accept(WELCOME)
     client.until(lambda screen: WELCOME.encode() in screen.raw)
     assert time.monotonic() - begun < 10 * bound
 
@@ -576,6 +579,23 @@ def test_the_bell(place: Place, screen: Callable[..., Screen]) -> None:
     assert client.raw.count(b"\x07") == 2
 
 
+def test_another_address(place: Place, screen: Callable[..., Screen]) -> None:
+    """Behind NAT a mention is one of the name that the room has for the client, which has asked for that unseen."""
+    client = screen(place.port, "--no-timestamps")
+    far = place.accept("")
+    far.welcome("192.0.2.7:5000")
+    name = ":".join(map(str, far.sock.getpeername()))
+    far.tell(f"[a:1] hey {name}, who is that?")
+    client.until_text("who is that?")
+    assert b"\x07" not in client.raw
+    far.tell("[a:1] hey 192.0.2.7:5000")
+    client.until_text("hey 192")
+    assert client.raw.count(b"\x07") == 1
+    assert client.rows[:3] == [WELCOME, f"[a:1] hey {name}, who is that?", "[a:1] hey 192.0.2.7:5000"]
+    client.type("192\t")
+    client.until_row("192.0.2.7:5000")
+
+
 def test_a_password(place: Place, screen: Callable[..., Screen], tmp_path: Path) -> None:
     """It is asked for, not shown, not remembered, and used again when the connection comes back."""
     client = screen(place.port)
@@ -583,13 +603,13 @@ def test_a_password(place: Place, screen: Callable[..., Screen], tmp_path: Path)
     client.until_text("Password:")
     client.type("비밀\r")
     assert far.hear() == "비밀"
-    far.tell(WELCOME)
+    far.welcome()
     client.until_text(PROMPT)
     assert "비밀".encode() not in client.raw
     far.close()
     far = place.accept(ASKED)
     assert far.hear() == "비밀"
-    far.tell(WELCOME)
+    far.welcome()
     client.until_text(PROMPT)
     client.type("\x04")
     far.close()
@@ -608,7 +628,7 @@ def test_a_password_is_not_what_was_being_typed(place: Place, screen: Callable[.
     client.until_text("Password:")
     client.type(UP + "secret\r")
     assert far.hear() == "secret"
-    far.tell(WELCOME)
+    far.welcome()
     client.until_text(f"{PROMPT} keep me")
     client.type("\r")
     assert far.hear() == "keep me"
@@ -638,7 +658,7 @@ def test_a_paste_at_the_password(place: Place, screen: Callable[..., Screen], tm
     client.type("hunter2\x15")
     client.type("\x1b[200~sesame\nsecond\n" + "more\n" * 6 + "\x1b[201~\r")
     assert far.hear() == "sesame"
-    far.tell(WELCOME)
+    far.welcome()
     client.until_text(PROMPT)
     client.type("\x19yanked\r")
     assert far.hear() == "yanked"
@@ -688,7 +708,7 @@ def test_a_wrong_password(place: Place, screen: Callable[..., Screen]) -> None:
 def test_a_terminal_that_can_nothing(place: Place, screen: Callable[..., Screen], term: str) -> None:
     """There the client is the filter that it is in a pipe, without a single escape sequence."""
     client = screen(place.port, TERM=term)
-    far = place.accept()
+    far = place.accept(WELCOME)
     far.tell("[a:1] hello")
     client.until_text("[a:1] hello")
     client.type("hi\n")

@@ -1,6 +1,6 @@
 """What the client decides and remembers, without a terminal."""
 
-import itertools
+import fcntl
 import os
 import stat
 import threading
@@ -12,9 +12,6 @@ from click.testing import CliRunner
 from chatctl.cli import cli
 from chatctl.client import is_colored, is_rich
 from chatctl.client.members import Members
-from chatctl.errors import InputError
-from chatctl.peer.blocking import lines_in
-from chatctl.peer.stay import MAX_LINE, delays
 from chatctl.screen.graphemes import stand_in
 from chatctl.screen.history import MOST, open_history, path
 from chatctl.wire import parse
@@ -52,12 +49,6 @@ def test_rich_or_plain(plain: bool, stdin: bool, stdout: bool, term: str, rich: 
 def test_colored_or_not(choice: str, rich: bool, environment: dict[str, str], colored: bool) -> None:
     """What is asked for goes before NO_COLOR, and that before the terminal."""
     assert is_colored(choice, rich=rich, environment=environment) is colored
-
-
-def test_delays() -> None:
-    """They begin with 1 s, double, end at 60 s at most, and chance adds half of each at most."""
-    assert list(itertools.islice(delays(lambda: 0), 8)) == [1, 2, 4, 8, 16, 32, 40, 40]
-    assert list(itertools.islice(delays(lambda: 1), 8)) == [1.5, 3, 6, 12, 24, 48, 60, 60]
 
 
 def learned(*lines: str) -> Members:
@@ -103,26 +94,6 @@ def test_stand_ins_have_one_code_point_each(text: str) -> None:
     assert sum(get_cwidth(character) for character in shown) == width(shown)
 
 
-@pytest.mark.parametrize(
-    ("typed", "lines"),
-    [
-        ("one\n\ntwo\n", ["one", "two"]),
-        ("\u1112\u1161\u11ab", ["한"]),
-        ("\x1b[2J", ["␛[2J"]),
-        ("hello \udcff\udcfb", ["hello \ufffd\ufffd"]),
-    ],
-)
-def test_lines_in_what_was_typed(typed: str, lines: list[str]) -> None:
-    """They are clean, composed and not empty; bytes that are no UTF-8 take nothing with them."""
-    assert [line.decode() for line in lines_in(typed)] == lines
-
-
-def test_a_line_that_is_too_long() -> None:
-    """It is refused, whatever stands beside it."""
-    with pytest.raises(InputError, match="split it"):
-        lines_in("x\n" + "y" * (MAX_LINE + 1))
-
-
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the user's state is kept."""
@@ -141,6 +112,42 @@ def test_history_is_private_and_bounded(state: Path) -> None:
     file = state / "chatctl" / "history"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in file.parent.iterdir()] == ["history"]
+
+
+def test_two_clients_that_trim_the_history(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one says, and what it trims, in the middle of another's trimming is not lost."""
+    said = open_history()
+    for number in range(MOST + 1):
+        said.store_string(f"{number}")
+    arrived = threading.Event()
+    lock, replace = fcntl.flock, Path.replace
+
+    def arriving(descriptor: int, operation: int) -> None:
+        if threading.current_thread() is other:
+            arrived.set()
+        lock(descriptor, operation)
+
+    def say() -> None:
+        try:
+            said.store_string("in between")
+            open_history().store_string("after its own trimming")
+        finally:
+            arrived.set()
+
+    def interrupted(file: Path, target: Path) -> Path:
+        if not arrived.is_set():
+            other.start()
+            arrived.wait()
+        return replace(file, target)
+
+    other = threading.Thread(target=say)
+    monkeypatch.setattr("fcntl.flock", arriving)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    last = open_history()
+    other.join()
+    last.store_string("last")
+    kept = list(last.load_history_strings())
+    assert kept[:4] == ["last", "after its own trimming", "in between", f"{MOST}"]
 
 
 def test_history_of_a_careless_umask(state: Path) -> None:

@@ -8,7 +8,8 @@ from chatctl.bot.script import parse
 from chatctl.bot.speech import Pace
 from chatctl.bot.unread import Memory
 from chatctl.errors import EchoError, ExpectError, InputError
-from chatctl.peer.stay import PATIENCE, Connection
+from chatctl.peer.echoes import OVERDUE
+from chatctl.peer.stay import Stay
 
 UNHURRIED = Pace()
 WELCOME = "> Connected to the chat server (1 user online)"
@@ -18,7 +19,14 @@ class Rehearsal:
     """A bot whose room is the test: what it says is echoed at once, unless the room is deaf."""
 
     def __init__(
-        self, text: str, times: int = 1, pace: Pace = UNHURRIED, *, deaf: bool = False, memory: int = 10**6
+        self,
+        text: str,
+        times: int = 1,
+        pace: Pace = UNHURRIED,
+        *,
+        deaf: bool = False,
+        memory: int = 10**6,
+        curious: bool = False,
     ) -> None:
         self.warnings: list[str] = []
         self.bot = Interpreter(
@@ -32,7 +40,8 @@ class Rehearsal:
         )
         self.now = 100.0
         self._deaf = deaf
-        self.bot.enter(Connection(), "me:1")
+        self.stay = Stay(curious=curious)
+        self.bot.enter(self.stay, "me:1")
 
     def hear(self, *lines: str) -> list[str]:
         """Have lines come in one packet; what the bot says to that."""
@@ -217,6 +226,19 @@ def test_fields() -> None:
     assert play.hear("[a:1] zo") == ["oyzo me:1 7"]
 
 
+def test_what_the_room_calls_it() -> None:
+    """A script with {me} begins when the room has said it, unseen, or after ten seconds without."""
+    answer = ["! 1 user online", "! you:2 (you)"]
+    play = Rehearsal("send {me}")
+    assert play.bot.curious
+    for heard, said in ((answer, ["you:2"]), ([], ["me:1"])):
+        play = Rehearsal("send {me}", curious=True)
+        assert play.begin() == []
+        assert play.stay.answer(play.now) == b"/who\n"
+        assert play.hear("[a:1] hi", *heard) + play.pass_time(OVERDUE) == said
+    assert not Rehearsal("send {bot}\non /me/ send {n} {{me}}").bot.curious
+
+
 def test_groups_that_come_again() -> None:
     """In a later round, and in an every, a group is the last that was found for it."""
     play = Rehearsal("expect /(x)(y)/\nevery 1 send {1}{2}\nrepeat 2\nsend {1}-{2}\nexpect /(z)/\nend\nstay")
@@ -238,7 +260,7 @@ def test_memory_is_shared() -> None:
     memory = Memory(100_000)
     bots = [Interpreter(parse("users 3 within 9\nexpect a\nstay", "x"), 1, UNHURRIED, memory=memory) for _ in range(2)]
     for bot in bots:
-        bot.enter(Connection(), "me:1")
+        bot.enter(Stay(), "me:1")
         bot.receive(f"{WELCOME}\n".encode() + b"[a:1] x\n" * 1000, 0.0)
     assert 71_000 < memory.used <= 100_000
     for bot in bots:
@@ -284,21 +306,21 @@ def test_waiting_for_echoes() -> None:
     assert play.begin() == ["a"]
     assert play.hear("[You] a") == ["b"]
     with pytest.raises(EchoError, match="no echo within 10 s: 1 of 2 lines were not echoed"):
-        play.pass_time(PATIENCE)
+        play.pass_time(OVERDUE)
 
 
 def test_a_room_that_does_not_echo() -> None:
     """Nothing is sent more than 256 KiB ahead of the echoes, but for who never echoes after all."""
     play = Rehearsal(f"repeat 400\nsend {'x' * 1023}\nend", deaf=True)
     assert len(play.begin()) == 257
-    assert len(play.pass_time(PATIENCE)) == 400 - 257
+    assert len(play.pass_time(OVERDUE)) == 400 - 257
 
 
 def test_a_lost_connection() -> None:
     """The script goes on where it was; what was not echoed is not said again, and stays missing."""
     play = Rehearsal("send a\nexpect go\nsend b", deaf=True)
     assert play.begin() == ["a"]
-    play.bot.enter(Connection(), "me:2")
+    play.bot.enter(Stay(), "me:2")
     assert play.speak() == []
     assert play.begin("[c:1] go") == ["b"]
     assert (play.bot.speech.sent, play.bot.speech.missing) == (2, 2)
@@ -330,7 +352,7 @@ def test_who_need_not_hear_skims() -> None:
     """Lines of others are not even looked at by a bot that nobody watches and that expects none of them."""
     for text, heard in (("stay", 1), ("expect own a\nstay", 1), ("stay\nexpect a", 101), ("on a send b\nstay", 101)):
         bot = Interpreter(parse(text, "x"), 1, Pace(), memory=Memory(1000))
-        bot.enter(Connection(), "me:1")
+        bot.enter(Stay(), "me:1")
         bot.receive(f"{WELCOME}\n".encode(), 0.0, watched=False)
         bot.advance(0.0)
         assert len(bot.receive(b"[a:1] x\n" * 100 + b"[You] y\n", 0.0, watched=False)) == heard, text
@@ -351,7 +373,7 @@ def test_a_feed(keep: bool) -> None:
     asked: list[None] = []
     feed = Feed(keep=keep, ask=lambda: asked.append(None))
     bot = Interpreter(feed, 2 if keep else 1, Pace(), memory=Memory(0))
-    bot.enter(Connection(), "me:1")
+    bot.enter(Stay(), "me:1")
     assert bot.advance(0.0) == b""
     assert not asked
     bot.receive(f"{WELCOME}\n".encode(), 0.0)
@@ -374,7 +396,7 @@ def test_a_feed_that_breaks() -> None:
     """What was read is said, once; then its error is raised."""
     feed = Feed(keep=True, ask=lambda: None)
     bot = Interpreter(feed, 2, Pace(), memory=Memory(0))
-    bot.enter(Connection(), "me:1")
+    bot.enter(Stay(), "me:1")
     feed.put([b"a"])
     feed.end(InputError("broken"))
     with pytest.raises(InputError, match="broken"):

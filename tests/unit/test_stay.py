@@ -1,234 +1,444 @@
-"""A member's side of a connection, without one."""
+"""A member's side of a connection, without one: no socket, no thread, and a clock that the test makes up."""
 
-import os
-import select
-import socket
+import errno
+import itertools
+import math
 import ssl
-import threading
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from chatctl.errors import InputError, NetworkError, PasswordError
-from chatctl.peer.blocking import converse, lines_of
-from chatctl.peer.secure import secure
-from chatctl.peer.stay import MAX_LINE, Connection, Stage
-from chatctl.wire import Event, Kind, answer
+from chatctl.errors import NetworkError, PasswordError
+from chatctl.layers.tls import Layer, server_context
+from chatctl.peer.comeback import Comeback, delays
+from chatctl.peer.echoes import OVERDUE, WINDOW
+from chatctl.peer.stay import MAX_LINE, PATIENCE, SILENCE, Stage, Stay, Target
+from chatctl.wire import Kind, answer
 from chatctl.wire.words import NEEDS_PASSWORD, WRONG_PASSWORD
+from tests.rooms import Certificates
 
 WELCOME = b"> Connected to the chat server (1 user online)\n"
+TROUBLE = "cannot connect to localhost port 9: "
+
+
+def opened() -> Stay:
+    """One that has been welcomed."""
+    stay = Stay()
+    stay.receive(WELCOME, 0.0)
+    return stay
+
+
+def lines(stay: Stay, data: bytes) -> list[str]:
+    """What is to be shown of some bytes."""
+    return [event.line for event in stay.receive(data, 0.0)]
 
 
 def test_echoes_are_struck_off() -> None:
     """A line is missing until its echo comes; commands are not expected back."""
-    connection = Connection()
-    assert connection.send(b"hi") == b"hi\n"
-    assert connection.send(b"//help") == b"//help\n"
-    assert connection.send(b"/who") == b"/who\n"
-    assert (connection.sent, connection.missing) == (2, 2)
-    connection.receive(b"[You] hi\n[a:1] /help\n")
-    assert connection.missing == 1
-    connection.receive(b"[You] /help\n")
-    assert (connection.missing, connection.unechoed) == (0, 0)
+    stay = Stay()
+    assert [stay.send(line, 0.0) for line in (b"hi", b"//help", b"/who")] == [b"hi\n", b"//help\n", b"/who\n"]
+    assert (stay.echoes.said, stay.echoes.missing, stay.echoes.due) == (2, 2, [b"hi", b"/help"])
+    lines(stay, b"[You] hi\n[a:1] /help\n")
+    assert stay.echoes.missing == 1
+    lines(stay, b"[You] /help\n")
+    assert (stay.echoes.missing, stay.echoes.unechoed) == (0, 0)
 
 
 def test_a_refused_line_stays_missing() -> None:
     """When a later line comes back first, the ones before it were refused."""
-    connection = Connection()
+    stay = Stay()
     for line in (b"a", b"b", b"a", b"c"):
-        connection.send(line)
-    connection.receive(b"[You] b\n[You] c\n[You] nonsense\n")
-    assert connection.missing == 2
+        stay.send(line, 0.0)
+    lines(stay, b"[You] b\n[You] c\n[You] nonsense\n")
+    assert stay.echoes.missing == 2
+
+
+def test_the_window_of_echoes() -> None:
+    """Who is too far ahead waits for echoes, but not for ever, and then never again."""
+    stay = opened()
+    stay.send(b"x" * WINDOW, 5.0)
+    assert stay.echoes.hold(5.0) is None
+    stay.send(b"y", 6.0)
+    assert stay.echoes.hold(6.0) == 6.0 + OVERDUE
+    lines(stay, b"[You] %b\n" % (b"x" * WINDOW))
+    assert stay.echoes.hold(6.0) is None
+    stay.send(b"x" * WINDOW, 7.0)
+    assert stay.echoes.hold(7.0 + OVERDUE) is None
+    stay.send(b"z", 100.0)
+    assert stay.echoes.hold(100.0) is None
 
 
 def test_leaving_is_known() -> None:
     """After /quit the end of the connection is expected, after anything else it is not."""
-    connection = Connection()
-    connection.send(b"/quitter")
-    assert not connection.leaving
-    connection.send(b"/quit now")
-    assert connection.leaving
+    stay = Stay()
+    stay.send(b"/quitter", 0.0)
+    assert not stay.leaving
+    stay.send(b"/quit now", 0.0)
+    assert stay.leaving
 
 
 def test_events_of_any_chunks() -> None:
     """Events are whole lines; the end of the connection ends the last one."""
-    connection = Connection()
-    assert connection.receive("> Connected to the chat server (1 user online)\n[a:1] 한".encode()[:-1])[0].users == 1
-    assert connection.receive("한".encode()[-1:] + b"\nlast")[0].text == "한"
-    assert connection.receive(b"")[0].line == "last"
+    stay = Stay()
+    assert lines(stay, WELCOME + "[a:1] 한".encode()[:-1]) == [WELCOME.decode().rstrip()]
+    assert lines(stay, "한".encode()[-1:] + b"\nlast") == ["[a:1] 한"]
+    assert lines(stay, b"") == ["last"]
 
 
 def test_a_line_without_end_costs_no_memory() -> None:
     """A server that sends no newline is not kept waiting for in memory."""
-    connection = Connection()
+    stay = Stay()
     for _ in range(20):
-        events = connection.receive(b"x" * (MAX_LINE // 16))
-        if events:
+        if events := stay.receive(b"x" * (MAX_LINE // 16), 0.0):
             break
     assert [event.kind for event in events] == [Kind.OTHER]
-    assert connection.receive(b"x" * MAX_LINE) == []
-
-
-def test_lines_of_an_input() -> None:
-    """Lines are clean, whole and never empty, the last one with or without a newline."""
-    reading, writing = os.pipe()
-    os.write(writing, b"one\r\n\ntwo\x1b")
-    os.close(writing)
-    assert [line for batch in lines_of(reading) for line in batch] == [b"one", "two␛".encode()]
-    os.close(reading)
-
-
-def test_an_endless_input_line_is_an_error() -> None:
-    """A line that no server relays is refused, not silently left out."""
-    descriptor = os.open("/dev/zero", os.O_RDONLY)
-    with pytest.raises(InputError, match="split it"):
-        list(lines_of(descriptor))
-    os.close(descriptor)
+    assert stay.receive(b"x" * MAX_LINE, 0.0) == []
 
 
 @pytest.mark.parametrize("first", [WELCOME, b"[a:1] hi\n", b"220 welcome\n", b"x" * (MAX_LINE + 1)])
 def test_the_first_line_opens(first: bytes) -> None:
     """Whatever a server says first, lines may be sent from then on, and not before."""
-    connection = Connection(b"secret")
-    assert connection.receive(first[:-1]) == []
-    assert (connection.stage, connection.answer()) == (Stage.WAITING, b"")
-    connection.receive(first[-1:])
-    assert (connection.stage, connection.answer()) == (Stage.OPEN, b"")
+    stay = Stay(b"secret")
+    assert lines(stay, first[:-1]) == []
+    assert (stay.stage, stay.answer(0.0)) == (Stage.WAITING, b"")
+    lines(stay, first[-1:])
+    assert (stay.stage, stay.answer(0.0)) == (Stage.OPEN, b"")
 
 
 def test_a_password_is_sent_when_the_room_asks() -> None:
     """The password is the answer to the greeting, once, and no line whose echo is due."""
-    connection = Connection(b"/secret")
-    connection.receive(answer(NEEDS_PASSWORD))
-    assert connection.answer() == b"/secret\n"
-    assert connection.answer() == b""
-    assert connection.stage is not Stage.OPEN
-    connection.receive(WELCOME)
-    assert (connection.stage, connection.answer()) == (Stage.OPEN, b"")
-    assert (connection.sent, connection.missing, connection.leaving, connection.refusal) == (0, 0, False, None)
+    stay = Stay(b"/secret")
+    lines(stay, answer(NEEDS_PASSWORD))
+    assert stay.answer(0.0) == b"/secret\n"
+    assert stay.answer(0.0) == b""
+    assert stay.stage is not Stage.OPEN
+    lines(stay, WELCOME)
+    assert (stay.stage, stay.answer(0.0)) == (Stage.OPEN, b"")
+    assert (stay.echoes.said, stay.echoes.missing, stay.leaving, stay.refusal) == (0, 0, False, None)
 
 
 def test_the_connection_has_begun_with_the_password() -> None:
     """A byte-order mark in the first line after it is text, as it is for the server."""
-    connection = Connection(b"secret")
-    connection.receive(answer(NEEDS_PASSWORD))
-    connection.answer()
-    connection.receive(WELCOME)
-    assert connection.send("\ufeffhi".encode()) == "\ufeffhi\n".encode()
+    stay = Stay(b"secret")
+    lines(stay, answer(NEEDS_PASSWORD))
+    stay.answer(0.0)
+    lines(stay, WELCOME)
+    assert stay.send("\ufeffhi".encode(), 0.0) == "\ufeffhi\n".encode()
 
 
 def test_a_wrong_password() -> None:
     """There is no second try: the same password would be wrong again."""
-    connection = Connection(b"secret")
-    connection.receive(answer(NEEDS_PASSWORD))
-    connection.answer()
-    connection.receive(answer(WRONG_PASSWORD))
+    stay = Stay(b"secret")
+    lines(stay, answer(NEEDS_PASSWORD))
+    stay.answer(0.0)
+    lines(stay, answer(WRONG_PASSWORD))
     with pytest.raises(PasswordError, match="the room has another password: give its password by --password-file"):
-        connection.answer()
+        stay.answer(0.0)
 
 
 def test_a_password_that_is_not_there() -> None:
     """A room that needs one cannot be entered without."""
-    connection = Connection()
-    connection.receive(answer(NEEDS_PASSWORD))
+    stay = Stay()
+    lines(stay, answer(NEEDS_PASSWORD))
     with pytest.raises(PasswordError, match="the room needs a password: give its password by --password-file"):
-        connection.answer()
+        stay.answer(0.0)
 
 
-@pytest.mark.parametrize("lines", [[NEEDS_PASSWORD, "too slow"], [NEEDS_PASSWORD, "", "server full"], ["server full"]])
-def test_a_refusal_at_any_stage(lines: list[str]) -> None:
+@pytest.mark.parametrize("said", [[NEEDS_PASSWORD, "too slow"], [NEEDS_PASSWORD, "", "server full"], ["server full"]])
+def test_a_refusal_at_any_stage(said: list[str]) -> None:
     """Another answer than those about the password is the reason not to be let in, and nothing is to be sent then."""
-    connection = Connection(b"secret")
-    for line in lines:
+    stay = Stay(b"secret")
+    for line in said:
         if line:
-            connection.receive(answer(line))
+            lines(stay, answer(line))
         else:
-            connection.answer()
-    assert connection.refusal == lines[-1]
-    assert (connection.stage, connection.answer()) == (Stage.WAITING, b"")
+            stay.answer(0.0)
+    assert stay.refusal == said[-1]
+    assert (stay.stage, stay.answer(0.0)) == (Stage.WAITING, b"")
 
 
 def test_an_announcement_before_the_welcome() -> None:
     """Who is let in after all was not refused."""
-    connection = Connection()
-    connection.receive(answer("back in a minute") + WELCOME)
-    assert (connection.stage, connection.refusal) == (Stage.OPEN, None)
+    stay = Stay()
+    lines(stay, answer("back in a minute") + WELCOME)
+    assert (stay.stage, stay.refusal) == (Stage.OPEN, None)
 
 
 def test_the_words_of_the_greeting_inside() -> None:
     """Once inside, the same words ask for nothing: anybody's server may announce them."""
-    connection = Connection(b"secret")
-    connection.receive(WELCOME + answer(NEEDS_PASSWORD, WRONG_PASSWORD))
-    assert connection.answer() == b""
-    assert connection.refusal is None
+    stay = Stay(b"secret")
+    lines(stay, WELCOME + answer(NEEDS_PASSWORD, WRONG_PASSWORD))
+    assert stay.answer(0.0) == b""
+    assert stay.refusal is None
 
 
-def test_nothing_is_sent_before_the_first_line() -> None:
-    """Until the server's first line has been shown, no input is taken, and no byte is on its way."""
-    near, far = socket.socketpair()
-    taken = threading.Event()
-    received: list[bytes] = []
-
-    def lines() -> Iterator[list[bytes]]:
-        taken.set()
-        yield [b"hi"]
-
-    def serve() -> None:
-        with far, far.makefile("rb") as file:
-            received.append(file.read())
-
-    def show(events: list[Event]) -> None:
-        if events:
-            assert not taken.is_set()
-            assert select.select([far], [], [], 0) == ([], [], [])
-            threading.Thread(target=serve).start()
-
-    far.sendall(WELCOME)
-    converse(near, Connection(), lines(), show)
-    assert received == [b"hi\n"]
+def test_patience() -> None:
+    """A server may be silent once it has let the member in, and for half a minute at each step before that."""
+    stay = Stay(b"secret", now=100.0)
+    assert stay.deadline == 100.0 + SILENCE
+    stay.receive(answer(NEEDS_PASSWORD), 110.0)
+    assert stay.deadline == 110.0 + SILENCE
+    stay.answer(120.0)
+    assert stay.deadline == 120.0 + SILENCE
+    stay.receive(WELCOME, 130.0)
+    assert stay.deadline == math.inf
 
 
-def test_a_server_that_never_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for a first line does not wait for ever."""
-    monkeypatch.setattr("chatctl.peer.blocking.SILENCE", 0.01)
-    near, far = socket.socketpair()
-    with far, pytest.raises(NetworkError, match="said nothing for 30 s: is it a chat server"):
-        converse(near, Connection(), [[b"hi"]], lambda _: None)
+def test_text_that_is_understood_later_is_no_silence() -> None:
+    """Who only takes the text gives nobody up for what is not understood yet."""
+    stay = Stay()
+    assert stay.decrypt(WELCOME, 1.0) == WELCOME
+    assert (stay.deadline, stay.stage) == (math.inf, Stage.WAITING)
 
 
-def test_a_refusal_and_a_reset() -> None:
-    """A connection that breaks after a refusal was refused, whatever else is wrong with it."""
-    near, far = socket.socketpair()
-    far.sendall(answer("server full"))
-    near.sendall(b"unread")
-    with pytest.raises(NetworkError, match="the server refused: server full"):
-        converse(near, Connection(), [], lambda _: far.close())
+RESET = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
 
-def test_a_handshake_without_an_answer() -> None:
-    """A server that says nothing to a TLS hello is given up, and the socket closed."""
-    near, far = socket.socketpair()
-    with far, pytest.raises(NetworkError) as caught:
-        secure(near, ssl.create_default_context(), "localhost", 9, patience=0.01)
-    assert str(caught.value) == (
-        "cannot connect to localhost port 9: no answer in the TLS handshake: does it speak TLS?"
-    )
-    assert near.fileno() == -1
+@pytest.mark.parametrize(
+    ("said", "left", "error", "trouble"),
+    [
+        (WELCOME, False, None, "the server went away"),
+        (WELCOME, True, None, ""),
+        (WELCOME, True, RESET, "the connection broke: Connection reset by peer"),
+        (answer("server full"), True, RESET, "the server refused: server full"),
+        (
+            b"",
+            False,
+            TimeoutError(),
+            "the server has said nothing for 30 s: is it a chat server? with or without --tls?",
+        ),
+    ],
+)
+def test_ends(said: bytes, left: bool, error: OSError | None, trouble: str) -> None:
+    """What an end was depends on what was said before it; whatever comes after it is another matter."""
+    stay = Stay()
+    if said:
+        stay.receive(said, 0.0)
+    stay.leaving = left
+    stay.end(error)
+    stay.end(TimeoutError())
+    assert (stay.ended, stay.deadline, stay.trouble) == (True, math.inf, trouble)
+
+
+@pytest.mark.parametrize(
+    ("last", "final"),
+    [
+        (answer("kicked: enough"), "kicked: enough"),
+        (answer("nothing heard of you for 60 s"), "nothing heard of you for 60 s"),
+        (answer("kicked") + b"[a:1] poor him\n", None),
+        (answer("server shutting down"), None),
+        (b"[a:1] kicked\n", None),
+    ],
+)
+def test_the_last_word(last: bytes, final: str | None) -> None:
+    """Who was sent away by the server's last word, and nobody else, must not come back."""
+    stay = opened()
+    lines(stay, last)
+    lines(stay, b"")
+    assert stay.final == final
+
+
+# The quiet question
+
+LIST = ["! 2 users online", "! 10.0.0.1:1", "! 192.0.2.7:2 (you)"]
+
+
+def asked(users: int = 2) -> Stay:
+    """One that has asked who is online."""
+    stay = Stay(curious=True)
+    lines(stay, f"> Connected to the chat server ({users} users online)\n".encode())
+    assert stay.answer(0.0) == b"/who\n"
+    return stay
+
+
+def text(*some: str) -> bytes:
+    return "".join(f"{line}\n" for line in some).encode()
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_room_tells_who_this_is(size: int) -> None:
+    """The answer is shown to nobody, however it comes, and everything around it is."""
+    stay = asked()
+    data = text("[a:1] hi", "[You] x", *LIST, *LIST, "! no such command: /x", "[a:1] bye")
+    shown = [line for at in range(0, len(data), size) for line in lines(stay, data[at : at + size])]
+    assert shown == ["[a:1] hi", "[You] x", *LIST, "! no such command: /x", "[a:1] bye"]
+    assert (stay.question.me, stay.question.open) == ("192.0.2.7:2", False)
+    assert [event.line for event in stay.question.take()] == LIST
+    assert stay.question.take() == []
+    assert stay.answer(0.0) == b""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["! no such command: /who"],
+        ["! 2 users online", "! 10.0.0.1:1", "[a:1] hi"],
+        ["! 2 users online", "! 10.0.0.1:1", "! two words"],
+        ["! 2 users online", "! 10.0.0.1:1", "! 10.0.0.2:1"],
+        ["! 999999999 users online", "! 10.0.0.1:1"],
+        ["! 0 users online"],
+    ],
+)
+def test_another_answer_is_kept_from_nobody(said: list[str]) -> None:
+    """A server that answers something else has all of it shown, in order, and is not asked again."""
+    stay = asked()
+    assert lines(stay, text(*said)) == said
+    assert (stay.question.me, stay.question.open, stay.question.take()) == (None, False, [])
+
+
+def test_half_an_answer_at_the_end() -> None:
+    """What was held back is shown when no more can come."""
+    stay = asked()
+    assert lines(stay, text(*LIST[:2]) + b"! 192") == []
+    assert lines(stay, b"") == [*LIST[:2], "! 192"]
+
+
+@pytest.mark.parametrize(("curious", "users"), [(False, 2), (True, 201)])
+def test_who_does_not_ask(curious: bool, users: int) -> None:
+    """Nobody asks who need not know, or where the answer is long; what others ask is shown."""
+    stay = Stay(curious=curious)
+    lines(stay, f"> Connected to the chat server ({users} users online)\n".encode())
+    assert (stay.answer(0.0), stay.question.open) == (b"", False)
+    assert lines(stay, text(*LIST)) == LIST
+
+
+# TLS
+
+
+class Far:
+    """The server's side of a stay under TLS; what either sends comes in pieces of so many bytes."""
+
+    def __init__(self, certificate: Path, context: ssl.SSLContext, *, size: int = 1 << 20, password: str = "") -> None:
+        self.layer = Layer(server_context(str(certificate), None, None), server_side=True)
+        self.stay = Stay(password.encode() or None, target=Target("localhost", 9, context), now=100.0)
+        self.size = size
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        return [data[at : at + self.size] for at in range(0, len(data), self.size)]
+
+    def tell(self, said: bytes = b"") -> list[str]:
+        """Send as the server; what the member sees."""
+        sent = self.layer.send(said)
+        return [event.line for piece in self.pieces(sent) for event in self.stay.receive(piece, 200.0)]
+
+    def hear(self, said: bytes = b"") -> bytes:
+        """What the server gets when the member sends a text."""
+        return b"".join(map(self.layer.receive, self.pieces(self.stay.encrypt(said))))
+
+    def shake_hands(self) -> None:
+        while not self.layer.established:
+            self.hear()
+            self.tell()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Those of a server that the member trusts."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def far(certificates: Certificates) -> Far:
+    """A server that has not begun."""
+    return Far(certificates.server, certificates.context())
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1], ids=["whole", "byte by byte"])
+def test_a_whole_stay_under_tls(certificates: Certificates, size: int) -> None:
+    """Handshake, password, lines both ways, an end in good order: all of it by bytes."""
+    far = Far(certificates.server, certificates.context(), size=size, password="secret")
+    assert far.stay.deadline == 100.0 + PATIENCE
+    far.shake_hands()
+    assert far.stay.deadline == 200.0 + SILENCE
+    far.tell(answer(NEEDS_PASSWORD))
+    assert far.hear(far.stay.answer(200.0)) == b"secret\n"
+    assert far.tell(WELCOME) == [WELCOME.decode().rstrip()]
+    assert far.hear(far.stay.send(b"hi", 200.0)) == b"hi\n"
+    far.tell(b"[You] hi\n")
+    far.stay.leaving = True
+    assert b"".join(map(far.layer.receive, far.pieces(far.stay.close()))) == b""
+    assert far.layer.ended
+    far.layer.close()
+    assert far.tell() == []
+    assert (far.stay.ended, far.stay.trouble, far.stay.echoes.missing) == (True, "", 0)
+
+
+def test_text_alone(far: Far) -> None:
+    """Who counts lines itself gets the text as it is, and sends any."""
+    far.shake_hands()
+    assert far.stay.decrypt(far.layer.send(WELCOME + b"half"), 0.0) == WELCOME + b"half"
+    assert far.hear(b"a\nb\n") == b"a\nb\n"
+
+
+def test_a_cut_connection(far: Far) -> None:
+    """An end that TLS was not told of may be somebody else's doing."""
+    far.shake_hands()
+    far.tell(WELCOME)
+    assert far.stay.receive(b"", 0.0) == []
+    assert far.stay.trouble == "the connection broke: the server ended it without saying so (no close_notify)"
+
+
+def test_tampering_behind_text(far: Far) -> None:
+    """What came before it is shown, and then it is the end."""
+    far.shake_hands()
+    data = far.layer.send(WELCOME) + b"\x17\x03\x03\x00\x20" + b"x" * 32
+    assert len(far.stay.receive(data, 0.0)) == 1
+    assert (far.stay.ended, far.stay.trouble) == (True, "the connection broke: decryption failed or bad record mac")
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        far.hear()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "no answer in the TLS handshake: does it speak TLS?"),
+        (None, "the server closed the connection in the TLS handshake: does it speak TLS?"),
+        (RESET, "Connection reset by peer in the TLS handshake: does it speak TLS?"),
+    ],
+)
+def test_no_handshake(far: Far, error: OSError | None, reason: str) -> None:
+    """A server that does not answer a TLS hello is given up."""
+    far.stay.end(error)
+    assert far.stay.trouble == TROUBLE + reason
 
 
 @pytest.mark.parametrize("host", [".invalid", "x" * 70])
-def test_a_name_that_no_certificate_has(host: str) -> None:
+def test_a_name_that_no_certificate_has(certificates: Certificates, host: str) -> None:
     """A host that cannot be checked is not connected to."""
-    near, far = socket.socketpair()
-    with far, pytest.raises(NetworkError, match="no certificate can be for that name: check the address"):
-        secure(near, ssl.create_default_context(), host, 9, patience=1)
-    assert near.fileno() == -1
+    with pytest.raises(NetworkError, match="no certificate can be for that name: check the address"):
+        Stay(target=Target(host, 9, certificates.context()))
 
 
-def test_a_refusal_in_pieces() -> None:
-    """A refusal in plain text is understood when all of it has come; datagrams stay the pieces that they are."""
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    for piece in (b"!", b" server", b" full\r", b"\n"):
-        far.send(piece)
-    with far, pytest.raises(NetworkError, match=r"^the server refused: server full$"):
-        secure(near, ssl.create_default_context(), "localhost", 9, patience=10)
+def test_a_refusal_in_pieces(far: Far) -> None:
+    """A refusal in plain text is understood when all of it has come."""
+    for piece in (b"!", b" server", b" full\r"):
+        assert far.stay.receive(piece, 0.0) == []
+        assert not far.stay.ended
+    far.stay.receive(b"\n", 0.0)
+    assert (far.stay.ended, far.stay.trouble) == (True, "the server refused: server full")
+
+
+# Coming back
+
+
+def test_delays() -> None:
+    """They begin with 1 s, double, end at 60 s at most, and chance adds half of each at most."""
+    assert list(itertools.islice(delays(lambda: 0), 8)) == [1, 2, 4, 8, 16, 32, 40, 40]
+    assert list(itertools.islice(delays(lambda: 1), 8)) == [1.5, 3, 6, 12, 24, 48, 60, 60]
+
+
+def test_coming_back() -> None:
+    """Delays grow from attempt to attempt, and begin anew after a connection that lasted for more than a minute."""
+    comeback = Comeback(wanted=True, chance=lambda: 0)
+    assert [comeback.delay(now, final=False) for now in (0.0, 1.0)] == [1, 2]
+    comeback.begin(10.0)
+    assert comeback.delay(70.0, final=False) == 4
+    comeback.begin(100.0)
+    assert comeback.delay(160.1, final=False) == 1
+    assert comeback.delay(1000.0, final=False) == 2
+
+
+def test_not_coming_back() -> None:
+    """Nobody comes back who does not want to, or must not."""
+    assert Comeback(wanted=False).delay(0.0, final=False) is None
+    assert Comeback(wanted=True).delay(0.0, final=True) is None

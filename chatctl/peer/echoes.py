@@ -1,0 +1,63 @@
+"""The account of what was said over one connection and has not come back yet, and how far one may be ahead of that."""
+
+import math
+from collections import deque
+
+OVERDUE = 10.0
+"""Seconds after which an echo is not waited for any longer."""
+
+WINDOW = 256 * 1024
+"""Bytes sent ahead of their echoes, at most: who reads its own lines more slowly than it sends would be cut."""
+
+
+class Echoes:
+    """The account.
+
+    ``said``: lines, so far. ``unechoed``: bytes of those that are still due. ``patience``: when the last of them should
+    have come back.
+    """
+
+    def __init__(self) -> None:
+        self.said = 0
+        self.unechoed = 0
+        self.patience = -math.inf
+        self._passed_over = 0
+        self._window: float = WINDOW
+        self._due: deque[bytes] = deque()
+
+    @property
+    def missing(self) -> int:
+        """Lines without an echo, so far."""
+        return self._passed_over + len(self._due)
+
+    @property
+    def due(self) -> list[bytes]:
+        """The lines whose echoes may still come."""
+        return list(self._due)
+
+    def say(self, line: bytes, now: float) -> None:
+        """A line is sent, as others will see it."""
+        self._due.append(line)
+        self.said += 1
+        self.unechoed += len(line)
+        self.patience = now + OVERDUE
+
+    def hear(self, line: bytes) -> None:
+        """Strike off a line that has come back; those sent before it were refused by the server."""
+        if not self._due or (self._due[0] != line and line not in self._due):
+            return
+        while (due := self._due.popleft()) != line:
+            self._passed_over += 1
+            self.unechoed -= len(due)
+        self.unechoed -= len(line)
+
+    def hold(self, now: float) -> float | None:
+        """Until when, at most, nothing more should be sent, as too many echoes are due; None: the next line may be.
+
+        When that time has come, the server is taken for one that does not echo.
+        """
+        if self.unechoed > self._window:
+            if now < self.patience:
+                return self.patience
+            self._window = math.inf
+        return None
