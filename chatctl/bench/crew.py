@@ -2,13 +2,15 @@
 
 import selectors
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chatctl.bench.account import Outcome
 from chatctl.bench.member import Member
 from chatctl.errors import NetworkError
+from chatctl.peer.stay import Stay
 
 _CONNECTING = 512  # connections at a time that are no members yet, but in a storm
+_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 _STALL = 500
 """Turns of some milliseconds in which nothing comes, after which what is missing is lost.
 
@@ -35,11 +37,12 @@ class Crew:
         for member in self._opened:
             member.sock.close()
 
-    def join(self, address: tuple[str, int], *, storm: bool) -> Outcome:
+    def join(self, address: tuple[str, int], enter: Callable[[], Stay], *, storm: bool) -> Outcome:
         """Have all of them enter as quickly as the server lets them in, until everybody knows of everybody.
 
         Args:
             address: of the server.
+            enter: makes the stay of each.
             storm: begin with all at once.
 
         Returns:
@@ -47,13 +50,14 @@ class Crew:
 
         Raises:
             NetworkError: not all were let in.
+            PasswordError: the room has another password.
         """
         self.wait()
         began, wanted = self.came, len(self.members)
         ahead = wanted if storm else _CONNECTING
         while self._joined < wanted:
             for member in self.members[len(self._opened) : self._joined + ahead]:
-                member.connect(address)
+                member.connect(address, enter())
                 self._opened.append(member)
                 self.attend(member)
             self.turn(0.01)
@@ -83,7 +87,7 @@ class Crew:
         """Read what comes to them from now on."""
         for member in members:
             if not member.closed:
-                self._selector.register(member.sock, selectors.EVENT_READ, member)
+                self._selector.register(member.sock, _BOTH if member.unsent else selectors.EVENT_READ, member)
 
     def neglect(self, *members: Member) -> None:
         """Read nothing of what comes to them any more."""
@@ -97,8 +101,12 @@ class Crew:
         self._silent += 1
         if ready:
             self.wait()
-        for key, _ in ready:
-            self._read(key.data)
+        for key, mask in ready:
+            if mask & selectors.EVENT_WRITE:
+                self._selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
+                key.data.push()
+            else:
+                self._read(key.data)
 
     def _read(self, member: Member) -> None:
         outside = not member.users
@@ -108,7 +116,7 @@ class Crew:
         if not open_:
             self._selector.unregister(member.sock)
             if not member.users:
-                raise NetworkError(f"a member was not let in: {member.failure or 'the server closed the connection'}")
+                raise NetworkError(member.stay.trouble)
 
     def wait(self) -> None:
         """Begin to wait for something new."""

@@ -16,6 +16,7 @@ from chatctl.bench.account import Outcome
 from chatctl.bench.crew import Crew
 from chatctl.bench.member import Lazy, Member, Probe, Talker
 from chatctl.errors import NetworkError
+from chatctl.peer.stay import Stay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Load:
 
     Args:
         address: of the server: its host and its port.
+        enter: makes the stay of each member.
         members: how many, talkers included.
         talkers: of them, at most; at least one only listens, and those who read slowly say nothing.
         size: bytes of a line.
@@ -59,11 +61,19 @@ class Load:
     """
 
     def __init__(
-        self, address: tuple[str, int], members: int, talkers: int, size: int, pattern: Pattern, rate: float
+        self,
+        address: tuple[str, int],
+        enter: Callable[[], Stay],
+        members: int,
+        talkers: int,
+        size: int,
+        pattern: Pattern,
+        rate: float,
     ) -> None:
         slow = members // pattern.lazy if pattern.lazy else 0
         speaking = max(min(talkers, pattern.talkers, members - 1 - slow), 1)
         self._address = address
+        self._enter = enter
         self._pattern = pattern
         self._rate = rate
         self._size = size
@@ -84,8 +94,8 @@ class Load:
         self._crew.close()
 
     def join(self) -> Outcome:
-        """Have all of them join, see `Crew.join`. Raises `NetworkError`."""
-        return self._crew.join(self._address, storm=self._pattern.storm)
+        """Have all of them join, see `Crew.join`. Raises `NetworkError` and `PasswordError`."""
+        return self._crew.join(self._address, self._enter, storm=self._pattern.storm)
 
     def talk(self, seconds: float) -> Outcome:
         """Have the talkers talk for so long, until everybody has heard everything.

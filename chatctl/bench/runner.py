@@ -5,7 +5,7 @@ import ipaddress
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -14,7 +14,7 @@ from chatctl.bench.host import Process, listening, serve
 from chatctl.bench.load import PATTERNS, Load
 from chatctl.descriptors import need
 from chatctl.errors import NetworkError
-from chatctl.peer.stay import PATIENCE, unreachable
+from chatctl.peer.stay import PATIENCE, Stay, unreachable
 
 WARM_UP = 0.2
 """Part of the seconds of a run that are talked before it, and not measured."""
@@ -92,9 +92,10 @@ def resolve(host: str, port: int) -> tuple[str, int]:
     try:
         with socket.create_connection((host, port), PATIENCE) as sock:
             address: tuple[str, int] = sock.getpeername()[:2]
-            sock.shutdown(socket.SHUT_WR)
-            while sock.recv(4096):  # it is out of the room before anybody else comes
-                pass
+            with contextlib.suppress(OSError):  # under TLS, whoever only looks in is sent away
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(4096):  # it is out of the room before anybody else comes
+                    pass
             return address
     except (OSError, UnicodeError) as error:
         raise unreachable(host, port, error) from error
@@ -125,11 +126,16 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def measure(plan: Plan) -> Iterator[Figures]:
+def measure(plan: Plan, enter: Callable[[], Stay]) -> Iterator[Figures]:
     """The figures of each run, as they come.
+
+    Args:
+        plan: what is to be measured.
+        enter: makes each member's stay.
 
     Raises:
         NetworkError: not all members were let in.
+        PasswordError: the room has another password.
         ResourceError: a server does not start.
     """
     need(max(plan.members), "members")
@@ -138,15 +144,17 @@ def measure(plan: Plan) -> Iterator[Figures]:
             for mode in plan.modes:
                 if plan.address:
                     process = listening(plan.address) if is_loopback(plan.address[0]) else Process(None)
-                    yield _run(plan, mode, members, plan.address, process)
+                    yield _run(plan, enter, mode, members, plan.address, process)
                 else:
                     with serve(mode, members) as (address, process):
-                        yield _run(plan, mode, members, address, process)
+                        yield _run(plan, enter, mode, members, address, process)
 
 
-def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process: Process) -> Figures:
+def _run(
+    plan: Plan, enter: Callable[[], Stay], mode: str, members: int, address: tuple[str, int], process: Process
+) -> Figures:
     pattern = PATTERNS[plan.pattern]
-    with Load(address, members, plan.talkers, plan.size, pattern, plan.rate) as load:
+    with Load(address, enter, members, plan.talkers, plan.size, pattern, plan.rate) as load:
         empty = process.usage()
         began = time.process_time()
         joined = load.join()

@@ -19,7 +19,7 @@ from chatctl.bench.load import PATTERNS
 from chatctl.bench.report import rows
 from chatctl.bench.runner import Figures, Plan
 from tests.e2e.conftest import run
-from tests.rooms import COMMAND, PATIENCE, Room, environment
+from tests.rooms import COMMAND, PATIENCE, Certificates, Room, environment
 
 QUICK = ["--seconds", "0.1", "--runs", "1"]
 LONGER = ["--seconds", "0.5", "--runs", "1"]
@@ -107,12 +107,66 @@ def test_a_server_that_runs(room: Room, tmp_path: Path, fonts: str) -> None:
     assert room.console_until(r"\(0 user online\)")
 
 
+@pytest.fixture(params=["tls", "password", "tls and password"])
+def closed(mode: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Room, list[str]]]:
+    """A room that not everybody can enter, and the options of who can."""
+    flags, options, certificates = ["--rate", "0"], [], None
+    if "tls" in request.param:
+        certificates = Certificates(tmp_path)
+        options += ["--tls-ca", str(certificates.authority)]
+    if "password" in request.param:
+        (tmp_path / "password").write_text("open sesame\n")
+        options += ["--password-file", str(tmp_path / "password")]
+        flags += options[-2:]
+    started = Room(mode, *flags, certificates=certificates)
+    yield started, options
+    started.stop()
+
+
+@pytest.mark.parametrize("pattern", ["burst", "lazy"])
+def test_a_closed_room(closed: tuple[Room, list[str]], pattern: str) -> None:
+    """Its members speak TLS and give the password, as those of a client do, and nothing is lost."""
+    room, options = closed
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "30", "--pattern", pattern, *options)
+    assert result.returncode == 0, result.stderr
+    assert "Nothing was lost, doubled or out of order." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("password", "message"),
+    [
+        ("", "the room needs a password"),
+        ("guess", "the room has another password"),
+    ],
+)
+def test_a_wrong_password(mode: str, tmp_path: Path, password: str, message: str) -> None:
+    """That is exit status 4, and one line."""
+    (tmp_path / "password").write_text("open sesame\n")
+    room = Room(mode, "--password-file", str(tmp_path / "password"))
+    given = {"CHATCTL_PASSWORD": password} if password else {}
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "3", env=environment(**given))
+    room.stop()
+    assert (result.returncode, result.stdout) == (4, "")
+    assert result.stderr.splitlines()[-1].startswith(f"chatctl bench: {message}: give its password by --password-file")
+
+
+def test_a_server_that_is_not_trusted(mode: str, tmp_path: Path) -> None:
+    """Nobody enters, and one line says why."""
+    room = Room(mode, certificates=Certificates(tmp_path))
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "3", "--tls")
+    room.stop()
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"cannot connect to 127.0.0.1 port {room.port}: its certificate comes from an unknown auth" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["192.0.2.1", "9"], "give --yes if its owner agrees"),
         (["127.0.0.1"], "Missing argument 'PORT'"),
         (["127.0.0.1", "9", "--mode", "select"], "leave it out"),
+        (["--tls"], "give IP and PORT"),
+        (["--password-file", __file__], "give IP and PORT"),
         (["--members", "1"], "each number must be from 2"),
         (["--members", "ten"], "is not a list of numbers"),
         (["--size", "10"], "is not in the range"),
