@@ -125,14 +125,15 @@ class Member:
             NetworkError: it says something else.
             PasswordError: the room needs a password, and there is none, or it was wrong.
         """
-        events = self.stay.understand(text)
-        self.shout(self.stay.answer(now))
-        for event in events:
-            if event.kind is Kind.CONNECTED:
-                self.users, self.welcomed = event.users or 0, now
-            self.lines += self.users > 0
-        if not self.users and (self.stay.refusal or self.stay.stage is Stage.OPEN):
-            raise NetworkError(f"the server did not let a member in: {events[-1].line}")
+        while text and not self.users:  # line by line: thousands of notices may be behind the welcome
+            line, newline, text = text.partition(b"\n")
+            events = self.stay.understand(line + newline)
+            self.shout(self.stay.answer(now))
+            if events and events[0].kind is Kind.CONNECTED:
+                self.users, self.welcomed, self.lines = events[0].users or 0, now, 1
+            elif self.stay.refusal or self.stay.stage is Stage.OPEN:
+                raise NetworkError(f"the server did not let a member in: {events[0].line}")
+        self.take(text)
 
 
 class Probe(Member):
