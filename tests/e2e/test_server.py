@@ -1,5 +1,7 @@
 """The server as a program: its arguments, its screen, its ends."""
 
+import contextlib
+import os
 import re
 import signal
 import socket
@@ -102,23 +104,31 @@ def test_more_newcomers_at_once_than_descriptors(mode: str, tmp_path: Path, secu
 
 def test_stderr_that_nobody_reads_stalls_nothing(mode: str) -> None:
     """A log into a pipe that is full does not hold the room up, at its end neither."""
+    unread, stderr = os.pipe()
+    os.set_blocking(stderr, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(stderr, b"x")
+    os.set_blocking(stderr, True)
+    os.read(unread, 4096)  # there is room for the first lines only
     process = subprocess.Popen(
         [*COMMAND, "server", "127.0.0.1", "0", "--mode", mode, "-v"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         env=environment(),
     )
-    assert process.stdout
-    started = re.search(rb"(\d+)\.", process.stdout.readline())
-    assert started
-    for _ in range(2_000):
-        with socket.create_connection(("127.0.0.1", int(started[1]))) as visitor:
-            visitor.shutdown(socket.SHUT_WR)
-            assert process.stdout.readline().startswith(b">")
-            assert process.stdout.readline().startswith(b"<")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
-    process.stdout.close()
-    assert process.stderr
-    assert b"Traceback" not in process.stderr.read()
-    process.stderr.close()
+    os.close(stderr)
+    with process, open(unread, "rb") as log:
+        assert process.stdout
+        started = re.search(rb"(\d+)\.", process.stdout.readline())
+        assert started
+        for _ in range(400):
+            with socket.create_connection(("127.0.0.1", int(started[1]))) as visitor:
+                visitor.shutdown(socket.SHUT_WR)
+                assert process.stdout.readline().startswith(b">")
+                assert process.stdout.readline().startswith(b"<")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        shown = log.read().lstrip(b"x")
+        assert shown.startswith(b"chatctl server: 127.0.0.1:")
+        assert b"Traceback" not in shown
