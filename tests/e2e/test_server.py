@@ -81,7 +81,7 @@ def test_more_users_than_descriptors(mode: str) -> None:
 
 def test_as_many_users_as_descriptors(mode: str) -> None:
     """By default there are no more users than descriptors for them, and nobody meets the limit."""
-    room = Room(mode, "-v", descriptors=96)
+    room = Room(mode, "-v", descriptors=52)
     peers = [room.stranger() for _ in range(40)]
     first = [peer.line() for peer in peers]
     room.stop()
