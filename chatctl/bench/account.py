@@ -10,6 +10,7 @@ import re
 import zlib
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 
 class Words:
@@ -110,6 +111,35 @@ class Tally:
         self.fence = b""
         self.count = len(rest)
         self.checksum = zlib.crc32(rest)
+
+
+@dataclass
+class Outcome:
+    """What was seen of a load.
+
+    Attributes:
+        deliveries: lines that came, over all members but the lazy.
+        seconds: that it took.
+        latencies: seconds of each line from sent to received at the probe; of a join, from connecting to the welcome.
+        lost: lines that did not come, over all members; likewise ``doubled`` and ``disordered``.
+        cut: members whose connection ended.
+    """
+
+    deliveries: int = 0
+    seconds: float = 0.0
+    latencies: "array[float]" = field(default_factory=lambda: array("d"))
+    lost: int = 0
+    doubled: int = 0
+    disordered: int = 0
+    cut: int = 0
+
+    def compare(self, tally: Tally, reference: Tally, lines: int) -> None:
+        """Add what one tally of so many lines lacks, or has too much of."""
+        line = max(reference.count // max(lines, 1), 1)  # its bytes, on the average
+        short = reference.count - tally.count
+        self.lost += max(-(-short // line), 0)
+        self.doubled += max(-(short // line), 0)
+        self.disordered += not short and tally.checksum != reference.checksum
 
 
 def percentiles(latencies: "array[float]", *parts: float) -> list[float]:

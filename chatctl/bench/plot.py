@@ -11,7 +11,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 except ImportError as error:
-    raise ResourceError("--plot needs matplotlib: pip install 'chatctl[plot]'") from error
+    raise ResourceError("--plot needs the package matplotlib: pip install 'chatctl[plot]'") from error
 
 _LOOKS = [("#0b5394", "o", "-"), ("#b45f06", "s", "--"), ("#38761d", "^", ":")]  # told apart without colours too
 

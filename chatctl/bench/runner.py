@@ -5,16 +5,16 @@ import ipaddress
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
 from chatctl.bench.account import percentiles
-from chatctl.bench.host import Process, Server, leave, listening
-from chatctl.bench.load import Load
+from chatctl.bench.host import Process, listening, serve
+from chatctl.bench.load import PATTERNS, Load
 from chatctl.descriptors import need
 from chatctl.errors import NetworkError
-from chatctl.peer.stay import PATIENCE, unreachable
+from chatctl.peer.stay import PATIENCE, Stay, unreachable
 
 WARM_UP = 0.2
 """Part of the seconds of a run that are talked before it, and not measured."""
@@ -30,7 +30,7 @@ class Plan:
         talkers: of them, at most.
         size: bytes of a line.
         seconds: of talking in a run.
-        pattern: of it, see `load.PATTERNS`.
+        pattern: of it, a word of `load.PATTERNS`.
         rate: lines a second, in ``steady``.
         runs: of each mode with each number of members.
         address: of a server that runs already; its mode is not known.
@@ -92,7 +92,10 @@ def resolve(host: str, port: int) -> tuple[str, int]:
     try:
         with socket.create_connection((host, port), PATIENCE) as sock:
             address: tuple[str, int] = sock.getpeername()[:2]
-            leave(sock)
+            with contextlib.suppress(OSError):  # under TLS, whoever only looks in is sent away
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(4096):  # it is out of the room before anybody else comes
+                    pass
             return address
     except (OSError, UnicodeError) as error:
         raise unreachable(host, port, error) from error
@@ -123,11 +126,16 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def measure(plan: Plan) -> Iterator[Figures]:
+def measure(plan: Plan, enter: Callable[[], Stay]) -> Iterator[Figures]:
     """The figures of each run, as they come.
+
+    Args:
+        plan: what is to be measured.
+        enter: makes each member's stay.
 
     Raises:
         NetworkError: not all members were let in.
+        PasswordError: the room has another password.
         ResourceError: a server does not start.
     """
     need(max(plan.members), "members")
@@ -136,21 +144,24 @@ def measure(plan: Plan) -> Iterator[Figures]:
             for mode in plan.modes:
                 if plan.address:
                     process = listening(plan.address) if is_loopback(plan.address[0]) else Process(None)
-                    yield _run(plan, mode, members, plan.address, process)
+                    yield _run(plan, enter, mode, members, plan.address, process)
                 else:
-                    with Server(mode, members) as server:
-                        yield _run(plan, mode, members, server.address, server)
+                    with serve(mode, members) as (address, process):
+                        yield _run(plan, enter, mode, members, address, process)
 
 
-def _run(plan: Plan, mode: str, members: int, address: tuple[str, int], process: Process) -> Figures:
-    with Load(address, members, plan.talkers, plan.size, plan.pattern, plan.rate) as load:
+def _run(
+    plan: Plan, enter: Callable[[], Stay], mode: str, members: int, address: tuple[str, int], process: Process
+) -> Figures:
+    pattern = PATTERNS[plan.pattern]
+    with Load(address, enter, members, plan.talkers, plan.size, pattern, plan.rate) as load:
         empty = process.usage()
         began = time.process_time()
         joined = load.join()
         before = process.usage()
         seen = joined
         start = empty
-        if plan.pattern != "storm":
+        if not pattern.storm:
             load.talk(plan.seconds * WARM_UP)
             start, began = process.usage(), time.process_time()
             seen = load.talk(plan.seconds)

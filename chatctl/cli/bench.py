@@ -1,12 +1,16 @@
 """The command line of the bench: options in, calls out."""
 
+import functools
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatctl.cli.options import Number
+from chatctl.cli.options import Number, way_in
 from chatctl.errors import ChatctlError, OutputError
+
+if TYPE_CHECKING:
+    import ssl
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -86,7 +90,17 @@ def _sizes(text: str) -> tuple[int, ...]:
 )
 @click.option("--plot", metavar="FILE", help="Draw deliveries and latency to FILE (SVG); needs chatctl[plot].")
 @click.option("--yes", is_flag=True, help="Load a server that is not on this machine. Ask who runs it.")
-def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot: str | None, **options: Any) -> None:
+@way_in
+def command(
+    ip: str | None,
+    port: int | None,
+    yes: bool,
+    json: str | None,
+    plot: str | None,
+    tls: "ssl.SSLContext | None",
+    password: bytes | None,
+    **options: Any,
+) -> None:
     """Measure what a room can carry: threads against select on this machine, or the server at IP and PORT.
 
     Without an address, a server of each mode is started on the loopback and loaded in turn. The table has for each mode
@@ -95,22 +109,28 @@ def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot:
     for all to join; lines lost, doubled and out of order, and members that the server has cut; and the ratio of each
     mode to the first.
 
-    A server that runs already is best started with --rate 0. Ctrl-C ends it with what was measured so far.
+    A server that runs already is best started with --rate 0; its members enter by the TLS options and the password, as
+    those of the client do. Ctrl-C ends it with what was measured so far.
 
-    Exit status: 0 done; 1 lines were lost, doubled or out of order, or there was no connection; 2 usage; 130 Ctrl-C.
+    Exit status: 0 done; 1 lines were lost, doubled or out of order, or there was no connection; 2 usage; 4 the room has
+    another password; 130 Ctrl-C.
     """
     if (ip is None) != (port is None):
         raise click.UsageError("Missing argument 'PORT'.")
     if ip is not None and options["modes"]:
         raise click.UsageError("--mode is for servers that the bench starts: leave it out, or leave IP and PORT out")
+    if ip is None and (tls or click.get_current_context().params["password_file"] is not None):
+        raise click.UsageError("--tls and --password-file are for a server that runs already: give IP and PORT")
     from chatctl import output
     from chatctl.bench import report, runner
+    from chatctl.peer.stay import Stay, Target
 
-    address = None
+    address = target = None
     if ip is not None and port is not None:
         if not yes and not runner.is_loopback(ip):
             raise click.UsageError(f"{ip} is not this machine: give --yes if its owner agrees to the load")
         address = runner.resolve(ip, port)
+        target = Target(ip, port, tls)
     options["modes"] = options["modes"] or (("",) if address else ("select", "threads"))
     plan = runner.Plan(**options, address=address)
     for path in (None if json == "-" else json, plot):
@@ -122,7 +142,7 @@ def command(ip: str | None, port: int | None, yes: bool, json: str | None, plot:
     failure: BaseException | None = None
     try:
         with runner.ended_by_signals(), click.progressbar(length=len(plan), label="measuring", file=sys.stderr) as bar:
-            for figures in runner.measure(plan):
+            for figures in runner.measure(plan, functools.partial(Stay, password, target=target)):
                 runs.append(figures)
                 bar.update(1)
     except (ChatctlError, KeyboardInterrupt) as error:  # what was measured so far is shown all the same

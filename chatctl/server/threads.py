@@ -135,7 +135,8 @@ class ThreadsServer(Server):
     def _rounds(self, limit: float) -> None:
         """Flush until nothing is owed, or hand over after so many rounds. The role is ours."""
         while True:
-            self._look()
+            if not self.room.quiet:
+                self._look()
             with self.lock:
                 self._settle()
                 if self.room.quiet:

@@ -7,6 +7,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,16 @@ from chatctl.bench.load import PATTERNS
 from chatctl.bench.report import rows
 from chatctl.bench.runner import Figures, Plan
 from tests.e2e.conftest import run
-from tests.rooms import COMMAND, PATIENCE, Room, environment
+from tests.rooms import COMMAND, PATIENCE, Certificates, Room, environment
 
-QUICK = ["--seconds", "0.3", "--runs", "1"]
+QUICK = ["--seconds", "0.1", "--runs", "1"]
+LONGER = ["--seconds", "0.5", "--runs", "1"]
+
+
+@pytest.fixture(scope="session")
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where matplotlib keeps what it knows of fonts."""
+    return str(tmp_path_factory.mktemp("fonts"))
 
 
 @pytest.fixture
@@ -71,12 +79,12 @@ def test_every_pattern(pattern: str, tmp_path: Path) -> None:
     assert {child.pid for child in psutil.Process().children(recursive=True)} == before
 
 
-def test_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture(tmp_path: Path, fonts: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is made of the figures alone: the same make the same file, with a line for each mode."""
     picture = tmp_path / "a.svg"
-    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))  # where matplotlib keeps what it knows of fonts
+    monkeypatch.setenv("MPLCONFIGDIR", fonts)
     options = ["--members", "3,5", "--json", "-", "--plot", str(picture)]
-    result = run("bench", *QUICK, *options, env=environment(MPLCONFIGDIR=str(tmp_path)))
+    result = run("bench", *QUICK, *options, env=environment(MPLCONFIGDIR=fonts))
     assert result.returncode == 0, result.stderr
     content = json.loads(result.stdout)
     runs = [Figures(**one) for one in content["runs"]]
@@ -88,15 +96,67 @@ def test_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert word in picture.read_bytes()
 
 
-def test_a_server_that_runs(room: Room, tmp_path: Path) -> None:
-    """It is loaded where it is, and its process is found; the picture has no legend."""
-    options = ["--members", "20", "--plot", str(tmp_path / "a.svg")]
-    result = run("bench", "127.0.0.1", str(room.port), *QUICK, *options, env=environment(MPLCONFIGDIR=str(tmp_path)))
+def test_a_server_that_runs(room: Room, tmp_path: Path, fonts: str) -> None:
+    """It is loaded where it is, with the shortest lines, and its process is found; the picture has no legend."""
+    options = ["--members", "20", "--size", "32", "--plot", str(tmp_path / "a.svg")]
+    result = run("bench", "127.0.0.1", str(room.port), *LONGER, *options, env=environment(MPLCONFIGDIR=fonts))
     assert result.returncode == 0
     assert "Warning" not in result.stderr
     (row,) = figures(result.stdout)
     assert float(row["CPU µs"]) >= 0
     assert room.console_until(r"\(0 user online\)")
+
+
+@pytest.fixture(params=["tls", "password", "tls and password"])
+def closed(mode: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Room, list[str]]]:
+    """A room that not everybody can enter, and the options of who can."""
+    flags, options, certificates = ["--rate", "0"], [], None
+    if "tls" in request.param:
+        certificates = Certificates(tmp_path)
+        options += ["--tls-ca", str(certificates.authority)]
+    if "password" in request.param:
+        (tmp_path / "password").write_text("open sesame\n")
+        options += ["--password-file", str(tmp_path / "password")]
+        flags += options[-2:]
+    started = Room(mode, *flags, certificates=certificates)
+    yield started, options
+    started.stop()
+
+
+@pytest.mark.parametrize("pattern", ["burst", "lazy"])
+def test_a_closed_room(closed: tuple[Room, list[str]], pattern: str) -> None:
+    """Its members speak TLS and give the password, as those of a client do, and nothing is lost."""
+    room, options = closed
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "30", "--pattern", pattern, *options)
+    assert result.returncode == 0, result.stderr
+    assert "Nothing was lost, doubled or out of order." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("password", "message"),
+    [
+        ("", "the room needs a password"),
+        ("guess", "the room has another password"),
+    ],
+)
+def test_a_wrong_password(mode: str, tmp_path: Path, password: str, message: str) -> None:
+    """That is exit status 4, and one line."""
+    (tmp_path / "password").write_text("open sesame\n")
+    room = Room(mode, "--password-file", str(tmp_path / "password"))
+    given = {"CHATCTL_PASSWORD": password} if password else {}
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "3", env=environment(**given))
+    room.stop()
+    assert (result.returncode, result.stdout) == (4, "")
+    assert result.stderr.splitlines()[-1].startswith(f"chatctl bench: {message}: give its password by --password-file")
+
+
+def test_a_server_that_is_not_trusted(mode: str, tmp_path: Path) -> None:
+    """Nobody enters, and one line says why."""
+    room = Room(mode, certificates=Certificates(tmp_path))
+    result = run("bench", "127.0.0.1", str(room.port), *QUICK, "--members", "3", "--tls")
+    room.stop()
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"cannot connect to 127.0.0.1 port {room.port}: its certificate comes from an unknown auth" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -105,6 +165,8 @@ def test_a_server_that_runs(room: Room, tmp_path: Path) -> None:
         (["192.0.2.1", "9"], "give --yes if its owner agrees"),
         (["127.0.0.1"], "Missing argument 'PORT'"),
         (["127.0.0.1", "9", "--mode", "select"], "leave it out"),
+        (["--tls"], "give IP and PORT"),
+        (["--password-file", __file__], "give IP and PORT"),
         (["--members", "1"], "each number must be from 2"),
         (["--members", "ten"], "is not a list of numbers"),
         (["--size", "10"], "is not in the range"),
@@ -120,7 +182,7 @@ def test_bad_usage(arguments: list[str], message: str) -> None:
 def test_other_people_in_the_room(room: Room) -> None:
     """What they say is not taken for the load's."""
     peer = room.peer()
-    with begun("127.0.0.1", str(room.port), "--members", "6", "--runs", "1", "--seconds", "1") as bench:
+    with begun("127.0.0.1", str(room.port), "--members", "6", *LONGER) as bench:
         peer.until(r"\] \w+\.0\.0 ")
         peer.say("0.5 x", "99.99 y", "3.1 z")
         output, errors = bench.communicate(timeout=PATIENCE)
@@ -156,6 +218,26 @@ def test_a_server_that_ends(room: Room) -> None:
         output, errors = bench.communicate(timeout=PATIENCE)
         assert (bench.returncode, output) == (1, "")
         assert errors.endswith("chatctl bench: the server has ended the connections in the middle of a run\n")
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        ("psutil", [], "it needs the package psutil: pip install 'chatctl[bench]'"),
+        ("matplotlib", ["--plot", "/dev/null"], "--plot needs the package matplotlib: pip install 'chatctl[plot]'"),
+    ],
+)
+def test_a_package_that_is_missing(package: str, arguments: list[str], message: str) -> None:
+    """One line says what to install, before anything is measured."""
+    without = "import sys; sys.modules[sys.argv.pop(1)] = None; from chatctl.__main__ import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", without, package, "bench", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(),
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", f"chatctl bench: {message}\n")
 
 
 @pytest.mark.parametrize("option", ["--json", "--plot"])
@@ -242,7 +324,7 @@ def careless(request: pytest.FixtureRequest) -> Iterator[Careless]:
 @pytest.mark.parametrize(("careless", "column"), [("loses", "lost"), ("doubles", "doubled")], indirect=["careless"])
 def test_a_server_that_makes_mistakes(careless: Careless, column: str) -> None:
     """They are found at a member whose lines are not parsed, and the exit status is 1."""
-    result = run("bench", "127.0.0.1", str(careless.port), *QUICK, "--members", "12", "--talkers", "3", timeout=60)
+    result = run("bench", "127.0.0.1", str(careless.port), *LONGER, "--members", "12", "--talkers", "3", timeout=60)
     (row,) = figures(result.stdout)
     assert int(row[column].replace(",", "")) > 0
     assert result.returncode == 1
@@ -252,7 +334,7 @@ def test_a_server_that_makes_mistakes(careless: Careless, column: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_end(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it with what was measured so far, and no server is left."""
-    with begun("--members", "5", "--seconds", "0.2", "--runs", "1000") as bench:
+    with begun("--members", "5", "--seconds", "0.1", "--runs", "1000") as bench:
         process = psutil.Process(bench.pid)
         servers: set[int] = set()
         while len(servers) < 3:  # so two runs are over

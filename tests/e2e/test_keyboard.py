@@ -158,20 +158,13 @@ def test_in_the_background(terminal: Callable[..., Terminal]) -> None:
     assert float(after) - float(before) < 0.1
 
 
-def test_brought_to_the_foreground(terminal: Callable[..., Terminal]) -> None:
-    """What was typed while it was in the background and nobody else has taken is read in the foreground."""
-    window = terminal(SHELL, OPERATED, "watched")
-    window.type("one\n")
-    assert window.line().startswith("looked")
-    window.process.send_signal(signal.SIGUSR1)
-    while (line := window.line()).startswith("looked"):
-        pass
-    assert line == "one"
+@pytest.mark.parametrize("how", [[], ["surprised"]], ids=["waiting", "too late for a read"])
+def test_brought_to_the_foreground(terminal: Callable[..., Terminal], how: list[str]) -> None:
+    """What was typed in the background and nobody else has taken is read in the foreground.
 
-
-def test_sent_to_the_background_before_it_reads(terminal: Callable[..., Terminal]) -> None:
-    """A read that comes too late neither stops the process nor ends the reading."""
-    window = terminal(SHELL, OPERATED, "watched", "surprised")
+    A read that came too late, after it was sent to the background, has neither stopped the process nor ended this.
+    """
+    window = terminal(SHELL, OPERATED, "watched", *how)
     window.type("one\n")
     assert window.line().startswith("looked")
     window.process.send_signal(signal.SIGUSR1)

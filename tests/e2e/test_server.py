@@ -1,5 +1,7 @@
 """The server as a program: its arguments, its screen, its ends."""
 
+import contextlib
+import os
 import re
 import signal
 import socket
@@ -77,6 +79,16 @@ def test_more_users_than_descriptors(mode: str) -> None:
     assert "500 users need more descriptors than the limit of 64" in room.stderr
 
 
+def test_as_many_users_as_descriptors(mode: str) -> None:
+    """By default there are no more users than descriptors for them, and nobody meets the limit."""
+    room = Room(mode, "-v", descriptors=52)
+    peers = [room.stranger() for _ in range(40)]
+    first = [peer.line() for peer in peers]
+    room.stop()
+    assert sum(line == "! server full" for line in first) == 8
+    assert "descriptors" not in room.stderr
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_more_newcomers_at_once_than_descriptors(mode: str, tmp_path: Path, secure: bool) -> None:
     """A storm that takes all descriptors before anybody is in ends nothing."""
@@ -92,23 +104,31 @@ def test_more_newcomers_at_once_than_descriptors(mode: str, tmp_path: Path, secu
 
 def test_stderr_that_nobody_reads_stalls_nothing(mode: str) -> None:
     """A log into a pipe that is full does not hold the room up, at its end neither."""
+    unread, stderr = os.pipe()
+    os.set_blocking(stderr, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(stderr, b"x")
+    os.set_blocking(stderr, True)
+    os.read(unread, 4096)  # there is room for the first lines only
     process = subprocess.Popen(
         [*COMMAND, "server", "127.0.0.1", "0", "--mode", mode, "-v"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         env=environment(),
     )
-    assert process.stdout
-    started = re.search(rb"(\d+)\.", process.stdout.readline())
-    assert started
-    for _ in range(2_000):
-        with socket.create_connection(("127.0.0.1", int(started[1]))) as visitor:
-            visitor.shutdown(socket.SHUT_WR)
-            assert process.stdout.readline().startswith(b">")
-            assert process.stdout.readline().startswith(b"<")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
-    process.stdout.close()
-    assert process.stderr
-    assert b"Traceback" not in process.stderr.read()
-    process.stderr.close()
+    os.close(stderr)
+    with process, open(unread, "rb") as log:
+        assert process.stdout
+        started = re.search(rb"(\d+)\.", process.stdout.readline())
+        assert started
+        for _ in range(400):
+            with socket.create_connection(("127.0.0.1", int(started[1]))) as visitor:
+                visitor.shutdown(socket.SHUT_WR)
+                assert process.stdout.readline().startswith(b">")
+                assert process.stdout.readline().startswith(b"<")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        shown = log.read().lstrip(b"x")
+        assert shown.startswith(b"chatctl server: 127.0.0.1:")
+        assert b"Traceback" not in shown

@@ -6,7 +6,8 @@ One verdict line says how it went; the exit status is 0 for PASS, 1 for FAIL, 13
 One member, the founder, is inside from the first line to the last. What it reads is the transcript of the room: each
 sender's lines must be whole and numbered without a gap, each count must be exact. Everybody else who reads is a
 witness: it must see the very same lines, its own as ``[You]``, from where it entered to where it left. So must the
-console. At the end the server's descriptors and threads are what they were before, its memory stayed within a bound.
+console. No echo takes much longer than those of a third room, where nobody is but one who says line after line. At the
+end the server's descriptors and threads are what they were before, its memory stayed within a bound.
 """
 
 import argparse
@@ -22,16 +23,34 @@ from pathlib import Path
 import psutil
 
 from tests.rooms import Certificates, Room
+from tests.soak.guest import Link
 from tests.soak.scene import MIB, Scene
 from tests.soak.visits import MAX_LAG, VISITS
 from tests.soak.witness import Tally
 
 
-async def soak(scenes: list[Scene], seconds: float, seed: int) -> None:
+async def beat(quiet: Room, scene: Scene) -> None:
+    """Say line after line in a quiet room, and note how long the slowest took, the pause before it included."""
+    link = Link(quiet.port, None)
+    with link.sock:
+        await link.connect()
+        await link.receive()
+        last = time.monotonic()
+        while not scene.stop.is_set():
+            await scene.pause(0.02)
+            await link.send(b"beat\n")
+            await link.receive()
+            now = time.monotonic()
+            scene.tally.beat = max(scene.tally.beat, now - last)
+            last = now
+
+
+async def soak(scenes: list[Scene], quiet: Room, seconds: float, seed: int) -> None:
     """Open the rooms, let all kinds of guests come for so long, close the rooms."""
     for scene in scenes:
         await scene.open()
     async with asyncio.TaskGroup() as group:
+        group.create_task(beat(quiet, scenes[0]))
         for scene in scenes:
             group.create_task(scene.watch())
             for kind, (number, pause) in VISITS.items():
@@ -44,6 +63,7 @@ async def soak(scenes: list[Scene], seconds: float, seed: int) -> None:
                 print(verdict(*scenes), file=sys.stderr)
         scenes[0].stop.set()
     await asyncio.gather(*(scene.close() for scene in scenes))
+    scenes[0].tally.judge()
 
 
 def options() -> argparse.Namespace:
@@ -73,8 +93,8 @@ def verdict(*scenes: Scene) -> str:
         f"{'FAIL' if tally.reasons else 'PASS'}, {tally.lines} lines, {tally.deliveries} deliveries checked, "
         + "".join(f"{tally.faults[kind]} {kind}, " for kind in ("lost", "out of order", "wrong counts"))
         + (f"{tally.faults['other']} other faults, " if tally.faults["other"] else "")
-        + f"{tally.visits} visits ({tally.resets} resets, {tally.cut} cut), slowest echo {tally.slowest:.2f} s, "
-        f"memory {memory}, descriptors {descriptors:+}, threads {threads:+}"
+        + f"{tally.visits} visits ({tally.resets} resets, {tally.cut} cut), slowest echo {tally.slowest:.2f} s "
+        f"(quiet room {tally.beat:.2f} s), memory {memory}, descriptors {descriptors:+}, threads {threads:+}"
     )
 
 
@@ -96,7 +116,7 @@ def main() -> int:
         try:
             for name in ("plain", "TLS"):
                 scenes.append(start(name, arguments, Path(directory), tally, stop))
-            asyncio.run(soak(scenes, arguments.seconds, arguments.seed))
+            asyncio.run(soak(scenes, Room(arguments.mode), arguments.seconds, arguments.seed))
         except KeyboardInterrupt:
             return 130
         except Exception as error:

@@ -63,6 +63,7 @@ class Scene:
         self.transcript.present[self.founder.link.name] = 0
         await self.founder.enter()
         await self.until(lambda: len(self.room.console) == 2 and self.founder.witness.welcomed == 1)
+        self.spare = self.room.resources()
         self.room.console.clear()  # it was started, the founder entered; the transcript begins behind that
         self.transcript.witnesses[b"the console"] = self.console
         for _ in range(5):
@@ -70,9 +71,7 @@ class Scene:
                 await guest.enter()
                 await guest.say(10)
                 await guest.leave()
-        await self.until(self.alone)
-        await asyncio.sleep(0.5)  # links and threads end a little later
-        self.spare = self.room.resources()
+        await self.until(lambda: self.alone() and max(self.growth()) <= 0)
         self.base = self.peak = self.room.memory()
 
     async def visit(self, kind: Callable[[Guest], Awaitable[None]], pause: float, slot: int, seed: int) -> None:

@@ -175,7 +175,6 @@ def test_defaults_are_those_of_the_modules() -> None:
 def test_choices_of_the_bench() -> None:
     """Its command line offers just what its modules know, which it does not import."""
     from chatctl.bench.load import PATTERNS
-    from chatctl.bench.member import LEAST
     from chatctl.cli import bench
 
     types = {parameter.name: parameter.type for parameter in bench.command.params}
@@ -183,8 +182,6 @@ def test_choices_of_the_bench() -> None:
     assert tuple(sorted(types["pattern"].choices)) == tuple(sorted(PATTERNS))
     assert isinstance(types["modes"], click.Choice)
     assert set(types["modes"].choices) == set(MODES)
-    assert isinstance(types["size"], click.IntRange)
-    assert types["size"].min == LEAST
 
 
 def test_every_mode_can_be_chosen() -> None:
