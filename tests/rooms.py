@@ -1,6 +1,7 @@
 """A real server, in a process or in a thread of the test, and raw sockets as its members."""
 
 import abc
+import contextlib
 import faulthandler
 import itertools
 import logging
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO, Any, Self
@@ -27,7 +28,7 @@ from chatctl.cli.server import command
 from chatctl.layers import tls
 from chatctl.room.limits import Limits
 from chatctl.server import build, operation
-from chatctl.server.base import DEFAULT_USERS
+from chatctl.server.base import DEFAULT_USERS, Server
 
 COMMAND = [sys.executable, "-m", "chatctl"]
 
@@ -537,6 +538,20 @@ class ThreadRoom(AnyRoom):
 
     def end(self) -> None:
         self._server.loop.call(self._server.stop)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Server]:
+        """Have the loop's thread do nothing meanwhile."""
+        there, go = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            there.set()
+            go.wait(PATIENCE)
+
+        self._server.loop.call(wait)
+        assert there.wait(PATIENCE)
+        yield self._server
+        go.set()
 
     def wait(self) -> int:
         self._thread.join(PATIENCE)

@@ -23,9 +23,6 @@ class Deadlines(Generic[K, P]):
         self._heap: list[tuple[float, int, K]] = []
         self._order = itertools.count()
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._at
-
     def set(self, key: K, at: float, purpose: P) -> None:
         """Let ``key`` be due for something at that time, and not for what it was due before."""
         self._at[key] = at, purpose

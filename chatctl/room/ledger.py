@@ -7,12 +7,10 @@ Only `Ledger.apply` writes people, names, counts, numbers and logs. Everything e
 its ending) is not the ledger's: a person is who is here and is counted, and need have no link.
 """
 
-from collections import Counter
-
 from chatctl.room.log import Log, View
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS
-from chatctl.wire.events import Announced, Entered, Fact, Left, Record, Said
+from chatctl.wire.events import Announced, Closed, Entered, Fact, Left, Record, Said
 
 
 class Person:
@@ -41,7 +39,6 @@ class Ledger:
         self.people: dict[int, Person] = {}
         self.lines = 0
         self.logs: dict[str, Log] = {"text": Log()}
-        self._readers: Counter[Log] = Counter()
         self._last = 0  # the number of who came last
 
     @property
@@ -49,18 +46,24 @@ class Ledger:
         """The number of the newest event."""
         return self.logs["text"].seq
 
-    def read(self, word: str) -> Log:
+    def log(self, word: str) -> Log:
         """The log of a dialect, for a new reader; it begins now, if nobody reads it yet."""
         if word not in self.logs:
             self.logs[word] = Log(DIALECTS[word], self.seq)
         return self.logs[word]
+
+    def dismiss(self, log: Log) -> None:
+        """Note that one of a log's readers has ended; a log that nobody reads ends too, but for the plain one."""
+        log.readers -= 1
+        if not log.readers and log is not self.logs["text"]:
+            self.logs = {word: kept for word, kept in self.logs.items() if kept is not log}
 
     def post(self, record: Record, view: View | None = None) -> None:
         """Have something happen.
 
         Args:
             record: what.
-            view: of the link of somebody who enters; None: it has none here.
+            view: of the link of somebody who enters; None: it has none here. It stays here, whoever orders records.
         """
         self.apply(record, view)
 
@@ -75,17 +78,22 @@ class Ledger:
                 self._last += 1
                 person = self.people[self._last] = Person(self._last, name, address, view)
                 if view is not None:
-                    self._readers[view.log] += 1
                     view.uid = person.uid
                     view.hear(view.log.tip)
                 self._tell(record, person)
             case Left(uid):
                 if person := self.people.pop(uid, None):
                     if person.view is not None:
-                        self._part(person.view)
+                        person.view.end()
                     self._tell(record, person)
             case Announced():
                 self._tell(record)
+            case Closed():
+                self._tell(record)
+                for person in self.people.values():
+                    if person.view is not None:
+                        person.view.end()
+                self.people.clear()
 
     def _tell(self, record: Record, person: Person | None = None, events: int = 1) -> None:
         """Append what happened to each log; the person whom it concerns sees it in words of its own."""
@@ -95,13 +103,3 @@ class Ledger:
             begin = log.append(log.dialect.others(fact), events)
             if view is not None and view.log is log and (own := log.dialect.own(fact)) is not None:
                 view.overlay(begin, log.tip, own)
-
-    def _part(self, view: View) -> None:
-        """End a view here, and its log when nobody is left who reads it."""
-        view.end()
-        self._readers[view.log] -= 1
-        if not self._readers[view.log]:
-            del self._readers[view.log]
-            for word, log in list(self.logs.items()):
-                if log is view.log and word != "text":
-                    del self.logs[word]

@@ -34,20 +34,22 @@ _FOREVER = sys.maxsize  # an offset that no log reaches
 class Log:
     """Bytes that grow at the `tip` and are forgotten from the `start`; offsets into it are absolute.
 
-    ``seq`` is the number of the newest event. ``visited`` is for who serves the readers: the tip when it did so last.
+    ``seq`` is the number of the newest event. ``readers`` and ``visited`` are for who serves the readers: how many
+    there are, and the tip when they were visited last.
 
     Args:
         dialect: what the bytes are written in.
         seq: how many events there were before the first that is appended.
     """
 
-    __slots__ = ("_chunks", "_entries", "_first", "_starts", "dialect", "seq", "tip", "visited")
+    __slots__ = ("_chunks", "_entries", "_first", "_starts", "dialect", "readers", "seq", "tip", "visited")
 
     def __init__(self, dialect: Dialect = text, seq: int = 0) -> None:
         self.dialect = dialect
         self.seq = seq
         self.tip = 0
         self.visited = 0
+        self.readers = 0
         # Immutable entries: a bytearray cannot grow while somebody sends from it. Each begins at its start, with the
         # event of its first number.
         self._entries = [b""]
@@ -141,7 +143,8 @@ class View:
     @property
     def owed(self) -> bool:
         """Whether there is anything left to take."""
-        return self.cursor < self.log.kept or bool(self._tail or self._overlays)
+        kept = self.log.kept
+        return self.cursor < kept or bool(self._tail) or any(_is_kept(overlay, kept) for overlay in self._overlays)
 
     @property
     def lag(self) -> int:
@@ -209,8 +212,13 @@ class View:
         while space and self._overlays:
             begin, end, data = self._overlays[0]
             if self.cursor < begin:
-                piece: bytes | memoryview = self.log.read(self.cursor, min(begin, self.cursor + space))
+                until = min(begin, self.cursor + space, self.log.kept)
+                piece: bytes | memoryview = self.log.read(self.cursor, until) if self.cursor < until else b""
                 self.cursor += len(piece)
+                if not piece:
+                    break
+            elif not _is_kept(self._overlays[0], self.log.kept):
+                break
             else:
                 self._overlays.popleft()
                 piece = memoryview(data)[:space]
@@ -228,6 +236,13 @@ class View:
                 pieces.append(self.log.chunk(self.cursor)[:space])
                 self.cursor += len(pieces[-1])
         return b"".join(pieces)
+
+
+def _is_kept(overlay: tuple[int, int, bytes | memoryview], kept: int) -> bool:
+    """Whether an overlay may be taken when its turn comes: what it stands for is kept, or it is a deaf view's."""
+    begin, end, _ = overlay
+    place = begin if end == _FOREVER else end
+    return place <= kept or place == _FOREVER
 
 
 V = TypeVar("V", bound=View)

@@ -19,7 +19,7 @@ from chatctl.room.ledger import Ledger
 from chatctl.room.limits import Bucket
 from chatctl.room.log import Log, View
 from chatctl.wire import Address, LineDecoder, words
-from chatctl.wire.events import Announced, Entered, Left
+from chatctl.wire.events import Announced, Closed, Entered, Left
 
 LINGER = 10.0
 """Seconds without progress that a finished member may take to read what it is owed and to close its end."""
@@ -29,6 +29,8 @@ GRACE = 2.0
 
 LEFT = "left"
 FELL_BEHIND = "fell behind"
+
+_CLOSING = "server shutting down"
 
 
 class Stage(enum.Enum):
@@ -68,7 +70,7 @@ class Pause(enum.Enum):
     RATE = "it has sent too much"
 
 
-_READ: frozenset[Pause] = frozenset()  # of a member that is not paused: one for all
+_NOT_PAUSED: frozenset[Pause] = frozenset()  # one for all: each of its own would cost 216 bytes a member
 
 
 class Member(View):
@@ -89,7 +91,7 @@ class Member(View):
         self.stage = KNOCKING
         self.bucket: Bucket | None = None
         self.reason = ""
-        self.paused = _READ
+        self.paused = _NOT_PAUSED
         self.tries = 0
         self.ignored = 0
         self.heard = 0.0
@@ -144,6 +146,7 @@ class Lobby(Generic[M]):
 
     def arrive(self, member: M) -> None:
         """Take note of a newcomer. It is deaf until it enters: it sees nothing of the room."""
+        member.log.readers += 1
         member.deafen()
         self._at[KNOCKING][member] = None
         self._hosts[member.address.host] += 1
@@ -179,14 +182,12 @@ class Lobby(Generic[M]):
 
     def close(self, now: float) -> None:
         """End the room: tell all, end every view here, and let nobody be announced any more."""
-        self.announce("server shutting down")
         self._closed = True
         for member in self.at(KNOCKING, OUTSIDE):  # deaf: they see no more than this
-            member.tell(member.log.dialect.answer("server shutting down"))
-        for member in self.inside:
-            member.end()
+            member.tell(member.log.dialect.answer(_CLOSING))
+        self.ledger.post(Closed(_CLOSING))
         for member in self.at(KNOCKING, OUTSIDE, INSIDE):
-            member.reason = "server shutting down"
+            member.reason = _CLOSING
             self._move(member, FINISHED)
         for member in self.at(FINISHED):
             self.deadlines.set(member, now + GRACE, Due.LINGER)
@@ -248,6 +249,8 @@ class Lobby(Generic[M]):
         """Have a member be at another stage: the one place where that happens."""
         if stage not in _FOLLOWING[member.stage]:
             raise AssertionError(f"{member.stage} is not followed by {stage}")
+        if stage in (FINISHED, GONE) and member.stage is not FINISHED:
+            self.ledger.dismiss(member.log)
         del self._at[member.stage][member]
         self.deadlines.drop(member)  # each stage has deadlines of its own
         member.stage = stage
@@ -258,7 +261,7 @@ class Lobby(Generic[M]):
         else:
             self._at[stage][member] = None
         if stage in (FINISHED, GONE):
-            member.paused = _READ
+            member.paused = _NOT_PAUSED
             self.touch(member)
 
     def _depart(self, member: M, stage: Stage, reason: str, count: Counter[str]) -> None:

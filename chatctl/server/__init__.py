@@ -59,7 +59,7 @@ def build(
     layers = certificates()
     room: Room[Link] = Room(limits, password=_password(password_file, limits))
     lock = Lock()
-    conversation = room.ledger.read("text")
+    conversation = room.ledger.log("text")
     outlets = [Outlet(conversation, lock, shown, limits.max_lag)]
     if transcript is not None:
         from chatctl.server.transcript import Transcript

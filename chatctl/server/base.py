@@ -247,7 +247,7 @@ class Server(abc.ABC):
             return why
         if len(self.links) >= self.door.max_users + _PARTING:
             return FULL
-        link = Link(self.room.ledger.read("text"), address, sock, self.layers())
+        link = Link(self.room.ledger.log("text"), address, sock, self.layers())
         try:
             self.start(link)
         except (RuntimeError, OSError) as error:

@@ -29,7 +29,7 @@ def deliver(data: bytes, links: Collection[Link]) -> list[tuple[Link, int | OSEr
         try:
             sent = link.channel.send(data, NO_WAIT)
         except OSError as error:
-            short.append((link, error))
+            short.append((link, error.with_traceback(None)))  # a traceback has this frame, and so all the links
         else:
             if sent < size:
                 short.append((link, sent))
@@ -41,7 +41,7 @@ def attempt(link: Link, data: bytes | memoryview) -> int | OSError:
     try:
         return link.channel.send(data, NO_WAIT)
     except OSError as error:
-        return error
+        return error.with_traceback(None)
 
 
 class Delivery:
@@ -69,7 +69,7 @@ class Delivery:
 
         Returns:
             Who has something of its own, which it takes when its turn comes: there is one at a time of what no two
-            share. What the others have taken together. For whose ends and pauses there is something to do.
+            share. What the others have taken together. And the touched, for their ends and pauses.
         """
         assert held(self._lock)
         stalled = self.stalled
@@ -125,11 +125,8 @@ class Delivery:
             data, sent = following, attempt(link, following)
 
     def following(self, link: Link) -> bytes | memoryview | None:
-        """What a link is to be sent next, nothing for what a layer itself has to say, or None.
-
-        The lock is held for both: TLS says that this is the end only when nothing else can come any more.
-        """
-        assert held(self._lock)
+        """What a link is to be sent next, nothing for what a layer itself has to say, or None."""
+        assert held(self._lock)  # for both: TLS says that this is the end only when nothing else can come any more
         if link.stage is GONE:
             return None
         data = link.take()

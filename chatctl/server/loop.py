@@ -55,7 +55,7 @@ class Loop:
 
     def wake(self) -> None:
         """End the wait that is under way, or the next one. Any thread."""
-        with contextlib.suppress(BlockingIOError):  # it is about to, then
+        with contextlib.suppress(OSError):  # it is about to, then; or it is closed
             self._waker.send(b"\0")
 
     def close(self) -> None:

@@ -37,8 +37,6 @@ class SelectServer(Server):
             looks -= 1
         self.tick()
         self.flush()
-        with self.lock:
-            self.wake_outlets()
 
     def flush(self) -> None:
         """Send every member what it is owed, and act on every ending."""
@@ -52,6 +50,7 @@ class SelectServer(Server):
                 self._attend(link)
             with self.lock:
                 self.room.trim(self.delivery.stalled)
+                self.wake_outlets()
 
     def serve(self, link: Link, events: int) -> None:
         """Read a link that is ready, or send it what it is owed."""
@@ -76,7 +75,7 @@ class SelectServer(Server):
             self.receive(link, data)
             if link.eof and link.shut:
                 self.half_close(link)
-        if link.eof:  # stays readable
+        if link.eof or link.paused:  # it may stay readable, but is not to be read
             self._watch(link)
         if self.room.backlog > _BACKLOG:
             self.flush()

@@ -150,6 +150,8 @@ class ThreadsServer(Server):
             self.delivery.single(alone)
             for data, links in together:
                 self.delivery.share(data, links)
+            with self.lock:
+                self.wake_outlets()
             limit -= 1
         self._baton.release()
 
@@ -189,7 +191,6 @@ class ThreadsServer(Server):
         self._ending.clear()
         self.room.trim(self.delivery.stalled)
         self._close_parted()
-        self.wake_outlets()
         self._caught_up.notify_all()
         if (first := self.room.deadlines.first) is not None and first < self.due:
             self.due = -math.inf  # once is enough

@@ -36,7 +36,13 @@ class Announced(NamedTuple):
     text: str
 
 
-Record = Entered | Left | Said | Announced
+class Closed(NamedTuple):
+    """The room is closed: all are told why, and nobody is here any more."""
+
+    text: str
+
+
+Record = Entered | Left | Said | Announced | Closed
 
 
 class Fact(NamedTuple):

@@ -6,7 +6,7 @@ A name is any run without spaces, a head ends at the first ``] ``.
 import re
 from collections.abc import Sequence
 
-from chatctl.wire.events import Announced, Entered, Event, Fact, Kind, Left, Said
+from chatctl.wire.events import Announced, Closed, Entered, Event, Fact, Kind, Left, Said
 
 
 def others(fact: Fact) -> bytes:
@@ -18,7 +18,7 @@ def others(fact: Fact) -> bytes:
             return f"> New user {fact.name} entered ({online(fact.users)})\n".encode()
         case Left():
             return f"< The user {fact.name} left ({online(fact.users)})\n".encode()
-        case Announced(text=text):
+        case Announced(text=text) | Closed(text=text):
             return answer(text)
 
 

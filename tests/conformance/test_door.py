@@ -182,6 +182,21 @@ def test_deny_and_allow(start: Start, flags: tuple[str, ...]) -> None:
     assert f"{denied.name} refused: your address is not allowed here" in room.stderr
 
 
+def test_over_the_rate_one_is_read_once(start: Start) -> None:
+    """Who sends too much is read once and then not before its debt is paid, however much waits in its socket."""
+    room = start("--rate", "0.01", "--burst", "10")
+    hasty, other = room.peers(2)
+    with room.held() as server:
+        before = server.counters().bytes_in
+        data = b"xxxxxxx\n" * 100_000
+        hasty.sock.setblocking(False)
+        waiting = hasty.sock.send(hasty.layer.send(data) if hasty.layer else data)
+    assert waiting > 3 * 65536
+    other.until("xxxxxxx")
+    other.fence()
+    assert 0 < server.counters().bytes_in - before < 65536 + 100
+
+
 def test_over_the_rate_nothing_is_lost(start: Start) -> None:
     """A paste over the rate is read as fast as the rate is, told once, whole and in order, and delays nobody else."""
     room = start("--rate", "100", "--burst", "200")

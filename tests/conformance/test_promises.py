@@ -12,6 +12,7 @@ import time
 import pytest
 
 from chatctl.room import stages
+from chatctl.room.limits import Limits
 from chatctl.server import base, listener
 from tests.conformance.conftest import Launch, Start
 from tests.rooms import AnyRoom, Peer, Room, ThreadRoom, chat, gather
@@ -215,6 +216,28 @@ def test_nothing_accepted_is_lost_at_shutdown(room: ThreadRoom) -> None:
         assert peer.lines[-1] == "! server shutting down"
         peer.close()
     assert room.wait() == 0
+
+
+def test_outlets_are_woken_in_a_burst(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much comes at once, the console and the transcript hear of it long before the window has passed."""
+    peers = room.peers(20)
+    text = "".join(f"{'x' * 999}\n" for _ in range(180))
+    tips = [0]
+    with room.held() as server:
+        log, wake = server.room.ledger.log("text"), server.wake_outlets
+
+        def woken() -> None:
+            tips.append(log.tip)
+            wake()
+
+        monkeypatch.setattr(server, "wake_outlets", woken)
+        for peer in peers:
+            peer.send(text)
+    gather(peers, lambda peer: len(chat(peer.lines)) >= 20 * 180)
+    peers[0].say("that was it")
+    room.console_until("that was it$")
+    assert log.tip > 20 * 180 * 1000
+    assert max(after - before for before, after in itertools.pairwise(tips)) < Limits().max_lag // 2
 
 
 @pytest.mark.parametrize("members", [60, pytest.param(500, marks=[pytest.mark.full, pytest.mark.timeout(300)])])

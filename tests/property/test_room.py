@@ -6,7 +6,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from chatctl.room.limits import Bucket, Limits
 from chatctl.room.log import take_together
-from chatctl.room.room import Room
+from chatctl.room.room import PASSWORD, Room
 from chatctl.room.stages import FINISHED, GONE, LINGER, OUTSIDE, Member
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS
@@ -70,6 +70,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.room: Room[Member] = Room(self.limits, password=self.password)
         self.models: dict[Member, Naive] = {}
         self.inside: list[Member] = []
+        self.outside: list[Member] = []  # who has to give the password
         self.names: list[str] = []  # of all people, those without a link too
         self.seq = 0
         self.lines = 0
@@ -86,6 +87,8 @@ class RoomMachine(RuleBasedStateMachine):
         """Append an event to what everybody is owed; ``see`` is what the one whom it concerns gets instead."""
         self.seq += 1
         for member, model in self.models.items():
+            if member in self.outside:
+                continue
             lines = see if member is own else (plain, odd)
             model.tell(lines[model.word != "text"])
 
@@ -110,13 +113,18 @@ class RoomMachine(RuleBasedStateMachine):
         self.happens(b"[%b] %b\n" % (name.encode(), line), odd, own=member, see=(b"[You] %b\n" % line, odd))
 
     def leaves(self, member: Member) -> None:
+        if member in self.outside:
+            self.outside.remove(member)
+            self.models[member].deaf = True
         if member in self.inside:
             self.inside.remove(member)
             self.models[member].deaf = True
             self.goes(str(member.address))
 
     def sends(self, member: Member, data: bytes) -> bool:
-        """Have the room receive something; whether it is obeyed."""
+        """Have the room receive something; whether it is obeyed. Outside it would be a password."""
+        if member in self.outside:
+            return False
         self.room.receive(member, data, self.now)
         if member in self.inside:
             self.models[member].since = self.now
@@ -135,31 +143,41 @@ class RoomMachine(RuleBasedStateMachine):
     # What can happen
 
     @precondition(lambda self: not self.closed)
-    @rule(target=members, knocks=st.booleans(), drained=st.integers(0, 100), word=st.sampled_from(["text", "numbered"]))
-    def join(self, knocks: bool, drained: int, word: str) -> Member:
+    @rule(target=members, knocks=st.booleans(), word=st.sampled_from(["text", "numbered"]))
+    def join(self, knocks: bool, word: str) -> Member:
         self.number += 1
-        member = Member(self.room.ledger.read(word), Address("m", self.number))
+        member = Member(self.room.ledger.log(word), Address("m", self.number))
         self.room.arrive(member)
         bucket = Bucket(self.limits.rate, self.limits.burst, self.now) if self.limits.rate else None
         model = self.models[member] = Naive(word, bucket)
-        model.deaf = True
         if knocks:
             self.room.knock(member, self.now)
         self.room.join(member, self.now)
-        said = b""
-        model.deaf = False
+        model.since = self.now
         if self.password:
             assert member.stage is OUTSIDE
+            self.outside.append(member)
             model.answer("this room needs a password: send it as your first line")
-            self.drain(member, drained)
-            said = b"wrong\n%b\n" % self.password
-            self.room.receive(member, said, self.now)
-            model.answer("wrong password")
-        self.inside.append(member)
-        self.comes(f"m:{self.number}", member)
-        model.since = self.now
-        self.pays(member, said)
+        else:
+            self.enters(member)
         return member
+
+    def enters(self, member: Member) -> None:
+        self.inside.append(member)
+        self.comes(str(member.address), member)
+        self.models[member].since = self.now
+
+    @precondition(lambda self: self.password)
+    @rule(member=members)
+    def give_the_password(self, member: Member) -> None:
+        if member in self.outside:
+            said = b"wrong\n%b\nhello\n" % (self.password or b"")
+            self.room.receive(member, said, self.now)
+            self.models[member].answer("wrong password")
+            self.outside.remove(member)
+            self.enters(member)
+            self.says(str(member.address), b"hello", member)
+            self.pays(member, said)
 
     @rule(target=ghosts)
     def enter_without_a_link(self) -> str:
@@ -218,11 +236,10 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(member=members)
     def half_close(self, member: Member) -> None:
-        self.sends(member, b"last")
-        self.room.receive(member, b"", self.now)
-        if member in self.inside:
+        if self.sends(member, b"last"):
             self.says(str(member.address), b"last", member)
-            self.leaves(member)
+        self.room.receive(member, b"", self.now)
+        self.leaves(member)
 
     @rule(member=members)
     def quit(self, member: Member) -> None:
@@ -245,9 +262,8 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(member=members)
     def dismiss(self, member: Member) -> None:
         self.room.dismiss(member, self.now, "kicked", "kicked")
-        if member in self.inside:
-            self.models[member].answer("kicked")
-            self.leaves(member)
+        self.models[member].answer("kicked")
+        self.leaves(member)
 
     @rule(seconds=st.floats(0, LINGER / 2))
     def time_passes(self, seconds: float) -> None:
@@ -258,6 +274,10 @@ class RoomMachine(RuleBasedStateMachine):
             if member in self.inside:
                 assert self.models[member].since + IDLE <= self.now
                 self.models[member].answer(f"nothing heard of you for {IDLE:g} s: bye")
+                self.leaves(member)
+            elif member in self.outside:
+                assert self.models[member].since + PASSWORD <= self.now
+                self.models[member].answer(f"no password within {PASSWORD:.0f} s")
                 self.leaves(member)
         for member in paused:
             bucket = self.models[member].bucket
@@ -301,8 +321,12 @@ class RoomMachine(RuleBasedStateMachine):
     def close(self) -> None:
         self.room.close(self.now)
         self.closed = True
-        odd = numbered(self.seq + 1, "Announced ", b"%d" % len(self.names))
+        for member in list(self.outside):
+            self.models[member].answer("server shutting down")
+            self.leaves(member)
+        odd = numbered(self.seq + 1, "Closed ", b"%d" % len(self.names))
         self.happens(b"! server shutting down\n", odd)
+        self.names.clear()
         for member in self.inside:
             self.models[member].deaf = True
         self.inside.clear()
@@ -312,6 +336,7 @@ class RoomMachine(RuleBasedStateMachine):
     @invariant()
     def counts_are_exact(self) -> None:
         assert list(self.room.inside) == self.inside
+        assert self.room.at(OUTSIDE) == self.outside
         assert [person.name for person in self.room.ledger.people.values()] == self.names
         assert self.room.users_from("m") == sum(member.stage is not GONE for member in self.models)
 
@@ -322,8 +347,8 @@ class RoomMachine(RuleBasedStateMachine):
 
     @invariant()
     def logs_have_readers(self) -> None:
-        read = {self.models[member].word for member in self.inside}
-        assert self.closed or set(self.room.ledger.logs) == {"text"} | read
+        read = {self.models[member].word for member in [*self.inside, *self.outside]}
+        assert set(self.room.ledger.logs) == {"text"} | read
 
     @invariant()
     def debts_are_known(self) -> None:

@@ -22,7 +22,7 @@ class Guests:
 
     def arrive(self, address: str) -> Member:
         host, _, port = address.rpartition(":")
-        member = Member(self.room.ledger.read("text"), Address(host.strip("[]"), int(port)))
+        member = Member(self.room.ledger.log("text"), Address(host.strip("[]"), int(port)))
         self.room.arrive(member)
         return member
 
