@@ -221,7 +221,7 @@ def test_nothing_accepted_is_lost_at_shutdown(room: ThreadRoom) -> None:
 def test_outlets_are_woken_in_a_burst(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much comes at once, the console and the transcript hear of it long before the window has passed."""
     peers = room.peers(20)
-    text = "".join(f"{'x' * 999}\n" for _ in range(180))
+    text = "".join(f"{'x' * 999}\n" for _ in range(300))
     tips = [0]
     with room.held() as server:
         log, wake = server.room.ledger.log("text"), server.wake_outlets
@@ -233,11 +233,11 @@ def test_outlets_are_woken_in_a_burst(room: ThreadRoom, monkeypatch: pytest.Monk
         monkeypatch.setattr(server, "wake_outlets", woken)
         for peer in peers:
             peer.send(text)
-    gather(peers, lambda peer: len(chat(peer.lines)) >= 20 * 180)
+    gather(peers, lambda peer: len(chat(peer.lines)) >= 20 * 300)
     peers[0].say("that was it")
     room.console_until("that was it$")
-    assert log.tip > 20 * 180 * 1000
-    assert max(after - before for before, after in itertools.pairwise(tips)) < Limits().max_lag // 2
+    assert log.tip > 20 * 300 * 1000
+    assert max(after - before for before, after in itertools.pairwise(tips)) < Limits().max_lag * 3 // 4
 
 
 @pytest.mark.parametrize("members", [60, pytest.param(500, marks=[pytest.mark.full, pytest.mark.timeout(300)])])
