@@ -66,11 +66,11 @@ class Peer:
         self.name = f"[{address[0]}]:{address[1]}" if ":" in host else f"{address[0]}:{address[1]}"
         self.lines: list[str] = []  # read and not yet returned
         self._partial = b""
-        self.layer = tls.Layer(context, host=host) if context else None
+        self.layer = tls.TLS(context, host=host) if context else None
         if self.layer:
             self._shake_hands(self.layer)
 
-    def _shake_hands(self, layer: tls.Layer) -> None:
+    def _shake_hands(self, layer: tls.TLS) -> None:
         layer.start()
         try:
             while not layer.established:

@@ -6,12 +6,12 @@ from collections.abc import Generator
 from typing import NoReturn
 
 from chatctl.errors import NetworkError
-from chatctl.layers.tls import Layer, NotTLS, explain
+from chatctl.layers.tls import TLS, NotTLS, explain
 from chatctl.wire import Kind, LineDecoder, Rejected, parse
 from chatctl.wire.words import NEEDS_PASSWORD
 
 
-def client_layer(context: ssl.SSLContext, host: str, trouble: str) -> Layer:
+def client_layer(context: ssl.SSLContext, host: str, trouble: str) -> TLS:
     """The client's side of a connection to a host.
 
     Args:
@@ -23,12 +23,12 @@ def client_layer(context: ssl.SSLContext, host: str, trouble: str) -> Layer:
         NetworkError: no certificate can be for that host.
     """
     try:
-        return Layer(context, host=host.partition("%")[0].removesuffix("."))  # certificates know no zone, no root
+        return TLS(context, host=host.partition("%")[0].removesuffix("."))  # certificates know no zone, no root
     except ValueError as error:
         raise NetworkError(f"{trouble}: no certificate can be for that name: check the address") from error
 
 
-def client_side(layer: Layer, trouble: str) -> Generator[bytes, bytes, NoReturn]:
+def client_side(layer: TLS, trouble: str) -> Generator[bytes, bytes, NoReturn]:
     """The handshake of a client, and what the server says after it, without a socket.
 
     Step it once to begin. Then send it what comes from the socket: it yields the plain text in that. Throw it the

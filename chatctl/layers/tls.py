@@ -1,11 +1,11 @@
 """TLS as a layer of bytes over `ssl.MemoryBIO`: ciphertext in, plain text out, and the other way round. No socket.
 
-A `Layer` stands between a socket and what reads and writes it, on either side of a connection:
+A `TLS` stands between a socket and what reads and writes it, on either side of a connection:
 
-    bytes of the socket → `Layer.receive` → plain text
-    plain text → `Layer.send` → bytes for the socket
+    bytes of the socket → `TLS.receive` → plain text
+    plain text → `TLS.send` → bytes for the socket
 
-What TLS itself has to say (the handshake, alerts, key updates) comes out of `Layer.send` as well. Only one thread at a
+What TLS itself has to say (the handshake, alerts, key updates) comes out of `TLS.send` as well. Only one thread at a
 time may be inside an ``SSLObject``, so each layer has a lock; it does no I/O, so nothing blocks while that is held.
 TLS 1.2 (RFC 5246) or later, without renegotiation.
 """
@@ -61,7 +61,7 @@ class NotTLS(ssl.SSLError):
         self.data = data
 
 
-class Layer:
+class TLS:
     """One side of one connection under TLS.
 
     ``established``: the handshake is done. ``begun``: the peer has sent something that is TLS. ``ended``: the peer has

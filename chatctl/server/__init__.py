@@ -1,4 +1,4 @@
-"""The room on a socket. A mode is a word in `MODES` and a class with two methods."""
+"""The room on a socket. A mode is a word in `MODES` and a class that moves the bytes."""
 
 import contextlib
 import functools

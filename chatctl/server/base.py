@@ -92,7 +92,7 @@ class Server(abc.ABC):
         self.links: set[Link] = set()
         self.delivery = Delivery(room, lock, self.stall)
         self.due = math.inf  # when the loop looks at its deadlines next, if nothing wakes it
-        self.loop = Loop(self.serve)
+        self.loop = Loop()
         self.listener = Listener(sockets, self.loop.selector, self._welcome)
         self._since = time.time()
         self._stopping = False
@@ -148,10 +148,6 @@ class Server(abc.ABC):
         Raises:
             RuntimeError, OSError: there is nothing to read it with.
         """
-
-    def serve(self, link: Link, events: int) -> None:
-        """Act on what the loop says of a link that was registered with it."""
-        raise NotImplementedError
 
     @abc.abstractmethod
     def stall(self, link: Link) -> None:

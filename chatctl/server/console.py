@@ -128,7 +128,7 @@ class Outlet:
     def _rest(self) -> None:
         """Let what comes now gather, unless that is much: a thread that is woken for every line costs a room a fifth.
 
-        What comes after a silence is written at once.
+        What comes after a silence is written at once. Members are never kept waiting like this.
         """
         with self._lock:
             if not (self._ended or self._moved or self._view.lag > self._urgent):

@@ -22,7 +22,7 @@ from chatctl.room.door import FULL
 from chatctl.wire import Address
 
 _BACKLOG = 4096  # connections the kernel may hold for us; Linux cuts it to net.core.somaxconn, 4,096 by default
-_BATCH = 256  # newcomers a turn, so that a storm of them does not stall those inside
+_BATCH = 256  # newcomers at a time, so that a storm of them does not stall those inside
 _REFUSED = 16  # refused newcomers that may linger at a time; what comes beyond is closed at once
 _LINGER = 2.0  # seconds a refused newcomer may take to close its end
 _PAUSE = 0.5  # seconds not to accept when the system has nothing left to accept with

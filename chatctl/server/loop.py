@@ -20,13 +20,13 @@ _LONGEST = 3600.0  # seconds of a wait: epoll_wait(2) knows no more than 24 days
 class Loop:
     """Waits for what is ready, and acts on it. One thread runs it; `call` and `wake` are for all others.
 
-    Args:
-        serve: is called with the data of a ready key of the ``selector`` and its events, unless that data is a function
-            itself, of the events. (A function for each member would cost more memory than the member.)
+    The data of a key of the ``selector`` is a function of the events, or something that ``serve`` is called with, and
+    the events: a function for each member would cost more memory than the member.
     """
 
-    def __init__(self, serve: Callable[[Any, int], None]) -> None:
-        self._serve = serve
+    serve: Callable[[Any, int], None]
+
+    def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
         self._calls: deque[Callable[[], None]] = deque()
         self._wakeup, self._waker = socket.socketpair()
@@ -45,7 +45,7 @@ class Loop:
             if callable(key.data):
                 key.data(events)
             else:
-                self._serve(key.data, events)
+                self.serve(key.data, events)
         return bool(ready)
 
     def call(self, function: Callable[[], None]) -> None:

@@ -39,7 +39,7 @@ def certificates(cert: str | None, key: str | None, client_ca: str | None) -> Ce
 
     def load() -> Callable[[], Sequence[Layer]]:
         context = tls.server_context(cert, key, client_ca)
-        return lambda: (tls.Layer(context, server_side=True),)
+        return lambda: (tls.TLS(context, server_side=True),)
 
     return load
 

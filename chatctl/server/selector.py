@@ -9,6 +9,7 @@ and the metrics look too.
 """
 
 import selectors
+from typing import Any
 
 from chatctl.room.stages import FINISHED, GONE
 from chatctl.server.base import LOOKS, Server
@@ -22,6 +23,10 @@ _BACKLOG = 256 * 1024  # bytes said, from which on they are sent first: a window
 
 class SelectServer(Server):
     """Serves every member in the loop's thread."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.loop.serve = self._serve
 
     def start(self, link: Link) -> None:
         """Watch a link for input."""
@@ -52,7 +57,7 @@ class SelectServer(Server):
                 self.room.trim(self.delivery.stalled)
                 self.wake_outlets()
 
-    def serve(self, link: Link, events: int) -> None:
+    def _serve(self, link: Link, events: int) -> None:
         """Read a link that is ready, or send it what it is owed."""
         if events & _WRITE and link.stage is not GONE:
             self.delivery.stalled.discard(link)

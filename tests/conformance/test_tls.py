@@ -27,7 +27,7 @@ def raw(room: AnyRoom) -> Peer:
 
 def hello(certificates: Certificates) -> bytes:
     """What a client says first."""
-    layer = tls.Layer(certificates.context(), host="localhost")
+    layer = tls.TLS(certificates.context(), host="localhost")
     layer.start()
     return layer.send(b"")
 

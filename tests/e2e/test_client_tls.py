@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from chatctl.layers.tls import Layer, server_context
+from chatctl.layers.tls import TLS, server_context
 from tests.e2e.conftest import ASKED, WELCOME, Program, run
 from tests.rooms import COMMAND, PATIENCE, environment
 
@@ -284,7 +284,7 @@ def test_a_server_that_speaks_at_once(program: Callable[..., Program], files: Pa
     member = program("client", *trusted, host="localhost")
     context = server_context(str(files / "server.pem"), None, None)
     context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the server has the last word of the handshake
-    layer = Layer(context, server_side=True)
+    layer = TLS(context, server_side=True)
     while not layer.established:
         layer.receive(member.sock.recv(1 << 20))
         member.sock.sendall(layer.send(f"{WELCOME}\n".encode()) + GARBAGE if layer.established else layer.send(b""))

@@ -10,7 +10,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from chatctl.layers.tls import Layer
+from chatctl.layers.tls import TLS
 from tests.soak.witness import Witness, show
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Link:
         self.name = b"127.0.0.1:%d" % local
         self._port = port
         self._context = context
-        self._layer: Layer | None = None
+        self._layer: TLS | None = None
         self._early = b""  # came with the end of the handshake
         self._sending = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -53,7 +53,7 @@ class Link:
     async def handshake(self) -> None:
         """Begin TLS, if that is what the room speaks."""
         if self._context:
-            self._layer = Layer(self._context, host="127.0.0.1")
+            self._layer = TLS(self._context, host="127.0.0.1")
             self._layer.start()
             while not self._layer.established:
                 self._early += await self._step(self._layer)
@@ -74,7 +74,7 @@ class Link:
             data = await self._step(self._layer)
         return data
 
-    async def _step(self, layer: Layer) -> bytes:
+    async def _step(self, layer: TLS) -> bytes:
         await self.send(b"")
         data = await self._loop.sock_recv(self.sock, 65536)
         if not data:

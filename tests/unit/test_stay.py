@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatctl.errors import PasswordError
-from chatctl.layers.tls import Layer, server_context
+from chatctl.layers.tls import TLS, server_context
 from chatctl.peer.comeback import Comeback
 from chatctl.peer.echoes import OVERDUE, WINDOW
 from chatctl.peer.stay import MAX_LINE, PATIENCE, SILENCE, Stage, Stay, Target
@@ -308,7 +308,7 @@ class Far:
     """The server's side of a stay under TLS; what either sends comes in pieces of so many bytes."""
 
     def __init__(self, certificate: Path, context: ssl.SSLContext, *, size: int = 1 << 20, password: str = "") -> None:
-        self.layer = Layer(server_context(str(certificate), None, None), server_side=True)
+        self.layer = TLS(server_context(str(certificate), None, None), server_side=True)
         self.stay = Stay(password.encode() or None, target=Target("localhost", 9, context), now=100.0)
         self.size = size
 

@@ -11,7 +11,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from chatctl.errors import ResourceError
-from chatctl.layers.tls import RECORD, Layer, NotTLS, client_context, explain, server_context
+from chatctl.layers.tls import RECORD, TLS, NotTLS, client_context, explain, server_context
 
 DAY = timedelta(days=1)
 HELLO = b"> Connected to the chat server (1 user online)\n"
@@ -54,10 +54,10 @@ class Sides:
     """Both ends of a connection; what one has to send is carried to the other in pieces of ``size`` bytes."""
 
     def __init__(self, server: ssl.SSLContext, client: ssl.SSLContext, host: str = "localhost", size: int = 1 << 20):
-        self.server, self.client = Layer(server, server_side=True), Layer(client, host=host)
+        self.server, self.client = TLS(server, server_side=True), TLS(client, host=host)
         self._size = size
 
-    def carry(self, sender: Layer, receiver: Layer, data: bytes = b"") -> bytes:
+    def carry(self, sender: TLS, receiver: TLS, data: bytes = b"") -> bytes:
         """Send all of it and what else is pending; return what arrives as plain text."""
         sent = sender.send(data)
         pieces = [sent[at : at + self._size] for at in range(0, len(sent), self._size)]
