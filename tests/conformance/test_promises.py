@@ -365,8 +365,10 @@ def test_asked_twice_it_ends_at_once(room: ThreadRoom, monkeypatch: pytest.Monke
     assert room.wait() == 0
 
 
-def test_finished_members_get_what_was_sent_before_the_end(room: ThreadRoom) -> None:
+def test_finished_members_get_what_was_sent_before_the_end(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads on only after the shutdown still gets all that was sent to it before, and an orderly end."""
+    monkeypatch.setattr(base, "GRACE", 0.5)  # it waits for who does not read
+    monkeypatch.setattr(stages, "GRACE", 0.5)
     talker, late = room.peers(2)
     for number in range(1_000):
         talker.say(f"{number} {'x' * 1000}")
