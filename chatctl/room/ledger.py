@@ -70,10 +70,11 @@ class Ledger:
     def apply(self, record: Record, view: View | None = None) -> None:
         """Let something be so from now on. What concerns somebody who is not here changes nothing."""
         match record:
-            case Said(uid, lines):
-                if person := self.people.get(uid):
-                    self.lines += len(lines)
-                    self._tell(record, person, len(lines))
+            case Said():  # first, and without unpacking it: nearly all that happens is said
+                if person := self.people.get(record.uid):
+                    events = len(record.lines)
+                    self.lines += events
+                    self._tell(record, person, events)
             case Entered(name, address):
                 self._last += 1
                 person = self.people[self._last] = Person(self._last, name, address, view)
@@ -97,8 +98,8 @@ class Ledger:
 
     def _tell(self, record: Record, person: Person | None = None, events: int = 1) -> None:
         """Append what happened to each log; the person whom it concerns sees it in words of its own."""
-        fact = Fact(record, self.seq + 1, person.name if person else "", len(self.people))
-        view = person.view if person else None
+        name, view = (person.name, person.view) if person else ("", None)
+        fact = Fact(record, self.logs["text"].seq + 1, name, len(self.people))
         for log in self.logs.values():
             begin = log.append(log.dialect.others(fact), events)
             if view is not None and view.log is log and (own := log.dialect.own(fact)) is not None:
