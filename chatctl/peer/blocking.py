@@ -5,7 +5,6 @@ lock; the receiving thread never waits for that.
 """
 
 import contextlib
-import math
 import select
 import socket
 import threading
@@ -17,6 +16,8 @@ from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target, unreachable
 
 CHUNK = 65536
 """Bytes read at a time."""
+
+_GLANCE = 1.0  # seconds of a wait: Ctrl-C in the moment before it would not end it, but is seen between two of them
 
 
 def connect(target: Target) -> socket.socket:
@@ -87,11 +88,11 @@ class Pump:
     def _receive(self) -> bytes:
         """Wait for bytes; none are the end, whose reason the stay knows."""
         try:
-            while (left := self._stay.deadline - time.monotonic()) < math.inf:
-                if left <= 0:
-                    raise TimeoutError
-                if select.select([self._sock], [], [], left)[0]:
+            while (left := self._stay.deadline - time.monotonic()) > 0:
+                if select.select([self._sock], [], [], min(left, _GLANCE))[0]:
                     break
+            else:
+                raise TimeoutError
             return self._sock.recv(CHUNK)
         except OSError as error:
             self._stay.end(error)
