@@ -12,8 +12,9 @@ What the server writes, and to whom:
 What a client writes is chat, unless it begins with ``/``. It can never pass for a notice or for somebody else's words:
 everything a member can cause begins with one of these heads, and `clean` leaves nothing in it that a terminal obeys.
 
-The package: `lines` (bytes from a peer → clean lines), `events` (what can happen in a room), `text` (an event → a line,
-and back), `words` (what the server says to who cannot come in, or has to go), `telnet`. Nothing in it does I/O.
+The package: `lines` (bytes from a peer → clean lines, with `telnet`), `events` (what can happen in a room), `dialects`
+(the ways to tell of it), `text` (the plain one: a fact → lines, a line → an event), `words` (what the server says to
+who cannot come in, or has to go), `address`. Nothing in it does I/O.
 """
 
 from chatctl.wire.address import Address
