@@ -1,3 +1,3 @@
 """Group chat in terminals over plain TCP."""
 
-__version__ = "0.1.0"
+__version__ = "1.1.0.dev0"

@@ -23,7 +23,7 @@ from chatctl.bot.speech import Pace, Speech, later
 from chatctl.bot.unread import Memory, Unread
 from chatctl.errors import ExpectError
 from chatctl.peer.stay import PATIENCE, Stage, Stay
-from chatctl.wire import Event, Kind, clean
+from chatctl.wire import Event, Kind, clean, escaped
 
 _BATCH = 1000  # lines of a feed that wait to be said, at most
 _BUDGET = 1000  # steps taken at a time, so that a script that never waits lets others have their turn
@@ -185,7 +185,7 @@ class Interpreter:
                 while self.speech.waiting < _BATCH and (line := feed.read(position)) is not None:
                     position += 1
                     self.taken += 1
-                    self.speech.say(_chat(line))
+                    self.speech.say(escaped(line))
                 if not self.speech.idle:
                     yield _Until(math.inf, lambda: self.speech.idle)
                 elif feed.ended:
@@ -286,12 +286,7 @@ class Interpreter:
         fields = {"n": str(count), "users": str(self._users), "time": self._clock()}
         line = clean(text.fill({**found, **self._fields, **fields})).encode("utf-8", "replace")
         if line:
-            self.speech.say(line if command else _chat(line))
-
-
-def _chat(line: bytes) -> bytes:
-    """A line as it is sent so that it is said, and not obeyed."""
-    return b"/" + line if line.startswith(b"/") else line
+            self.speech.say(line if command else escaped(line))
 
 
 def _values(found: re.Match[str], event: Event) -> dict[str, str]:

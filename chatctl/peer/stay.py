@@ -170,8 +170,9 @@ class Stay:
             line = line.removeprefix(b"\xef\xbb\xbf")
             if not line:
                 return b""
-        if line.startswith(b"//") or not line.startswith(b"/"):
-            self.echoes.say(line.removeprefix(b"/"), now)
+        chat = wire.said(line)
+        if chat is not None:
+            self.echoes.say(chat, now)
         elif is_quit(line.decode()):
             self.leaving = True
         return line + b"\n"

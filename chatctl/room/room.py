@@ -21,7 +21,7 @@ from typing import ClassVar
 from chatctl.room import commands
 from chatctl.room.limits import Bucket, Limits
 from chatctl.room.stages import INSIDE, KNOCKING, LEFT, OUTSIDE, Due, Lobby, M, Pause
-from chatctl.wire import LineDecoder, Rejected, words
+from chatctl.wire import LineDecoder, Rejected, said, words
 from chatctl.wire.events import Said
 
 GLANCE = 5.0
@@ -196,13 +196,9 @@ class Room(Lobby[M]):
         """Say and answer what a chunk of input came to: its lines are posted together, in their order."""
         lines: list[bytes] = []
         for item in items:
-            if isinstance(item, bytes):
-                if not item.startswith(b"/"):
-                    lines.append(item)
-                    continue
-                if item.startswith(b"//"):
-                    lines.append(item[1:])
-                    continue
+            if isinstance(item, bytes) and (line := said(item)) is not None:
+                lines.append(line)
+                continue
             self._say(member, lines)
             lines = []
             if isinstance(item, bytes):

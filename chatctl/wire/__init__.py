@@ -9,8 +9,9 @@ What the server writes, and to whom:
     < The user 127.0.0.1:32838 left (2 users online)      everyone who stays, and the console
     ! text                                                one member (an answer) or all (an announcement)
 
-What a client writes is chat, unless it begins with ``/``. It can never pass for a notice or for somebody else's words:
-everything a member can cause begins with one of these heads, and `clean` leaves nothing in it that a terminal obeys.
+What a client writes is chat, unless it begins with ``/`` and a letter (`said`). It can never pass for a notice or for
+somebody else's words: everything a member can cause begins with one of these heads, and `clean` leaves nothing in it
+that a terminal obeys.
 
 The package: `lines` (bytes from a peer → clean lines, with `telnet`), `events` (what can happen in a room), `dialects`
 (the ways to tell of it), `text` (the plain one: a fact → lines, a line → an event), `words` (what the server says to
@@ -19,7 +20,7 @@ who cannot come in, or has to go), `address`. Nothing in it does I/O.
 
 from chatctl.wire.address import Address
 from chatctl.wire.events import Event, Kind
-from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean
+from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean, escaped, said
 from chatctl.wire.text import answer, online, parse, started
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
     "Rejected",
     "answer",
     "clean",
+    "escaped",
     "online",
     "parse",
+    "said",
     "started",
 ]

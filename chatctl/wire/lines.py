@@ -19,6 +19,28 @@ _VISIBLE |= dict.fromkeys([*range(0x80, 0xA0)], 0xFFFD)  # C1
 _VISIBLE |= dict.fromkeys([0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)  # breaks, bidi
 
 
+_COMMAND = re.compile(r"/[^\W\d_][^\s/]*(\s|\Z)")  # a word of one slash, and a letter behind it
+
+
+def said(line: bytes) -> bytes | None:
+    """What a line that a member sends says in the room; None: it is a command, which the server obeys.
+
+    Chat is whatever does not begin with ``/``, and of what does: ``//x``, which says ``/x``; a line whose second
+    character is no letter (``/* x */``); one whose first word has another slash (``/etc/passwd``). So code can be
+    pasted from anywhere.
+    """
+    if not line.startswith(b"/"):
+        return line
+    if line.startswith(b"//"):
+        return line[1:]
+    return None if _COMMAND.match(line.decode()) else line
+
+
+def escaped(line: bytes) -> bytes:
+    """The line to send so that just this is said, whatever it begins with; see `said`."""
+    return b"/" + line if line.startswith(b"/") else line
+
+
 def clean(text: str) -> str:
     """Make terminal control visible, so that ``text`` can be shown anywhere.
 

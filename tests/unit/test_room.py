@@ -64,14 +64,23 @@ def test_who_lists_everybody() -> None:
     assert guests.say(asker, b"/who\n") == "! 2 users online\n! a:1 (you)\n! b:2\n"
 
 
-@pytest.mark.parametrize("command", [b"/", b"/nick me", b"/whoever", b"/ who"])
+@pytest.mark.parametrize("command", [b"/x", b"/nick me", b"/whoever", b"/x a/b"])
 def test_other_commands_are_reserved(command: bytes) -> None:
-    """What begins with a slash is never relayed."""
+    """What looks like a command is never relayed."""
     guests = Guests()
     asker, other = guests.join("a:1"), guests.join("b:2")
     drain(asker)
     assert guests.say(asker, command + b"\n").startswith("! no such command: /")
     assert drain(other) == ""
+
+
+def test_code_is_said() -> None:
+    """Paths and comments are no commands, whoever sends them."""
+    guests = Guests()
+    speaker, other = guests.join("a:1"), guests.join("b:2")
+    drain(speaker)
+    assert guests.say(speaker, b"/* x */\n/etc/passwd\n/\n") == "[You] /* x */\n[You] /etc/passwd\n[You] /\n"
+    assert drain(other).endswith("[a:1] /* x */\n[a:1] /etc/passwd\n[a:1] /\n")
 
 
 def test_double_slash_says_one() -> None:
@@ -200,20 +209,20 @@ def test_unread_answers_make_commands_be_ignored() -> None:
     """Who leaves 64 KiB of answers unread is told, not answered; what it says in between is still said."""
     guests = Guests()
     asker = guests.join("a:1")
-    answers = guests.say(asker, b"/\n" * 9_000 + b"said\n").splitlines()
+    answers = guests.say(asker, b"/x\n" * 9_000 + b"said\n").splitlines()
     assert 1_000 < len(answers) < 1_500
     assert answers[-1] == "[You] said"
     assert answers[-2] == "! too many commands at once: read the answers, then ask again"
-    assert guests.say(asker, b"/\n").startswith("! no such command")
+    assert guests.say(asker, b"/x\n").startswith("! no such command")
 
 
 def test_a_flood_of_commands_cuts_its_sender() -> None:
     """A chunk full of commands ends the link that sent it, for that reason; /quit is always obeyed."""
     guests = Guests()
     flooder, leaver = guests.join("a:1"), guests.join("b:2")
-    guests.room.receive(leaver, b"/\n" * 5_000 + b"/quit\n", 0.0)
+    guests.room.receive(leaver, b"/x\n" * 5_000 + b"/quit\n", 0.0)
     assert leaver.stage is FINISHED
-    guests.room.receive(flooder, b"/\n" * 20_000, 0.0)
+    guests.room.receive(flooder, b"/x\n" * 20_000, 0.0)
     assert flooder.stage is GONE
     assert flooder.reason == "too many commands"
     assert flooder.lag < 128 * 1024

@@ -78,6 +78,37 @@ def test_foreign_protocols(data: bytes, lines: list[bytes | Rejected]) -> None:
     assert decode(data, max_line=64) == lines
 
 
+@pytest.mark.parametrize(
+    ("line", "chat"),
+    [
+        ("hi /who", "hi /who"),
+        ("//who", "/who"),
+        ("// x", "/ x"),
+        ("//", "/"),
+        ("/", "/"),
+        ("/ who", "/ who"),
+        ("/\twho", "/\twho"),
+        ("/* x */", "/* x */"),
+        ("/**", "/**"),
+        ("/1", "/1"),
+        ("/_x", "/_x"),
+        ("/usr/bin/env python", "/usr/bin/env python"),
+        ("/a/", "/a/"),
+        ("/a1/b", "/a1/b"),
+        ("/x(2)/y", "/x(2)/y"),
+        ("/who", None),
+        ("/who a/b", None),
+        ("/누구", None),
+        ("/kick: 한", None),
+        ("/a\tb/c", None),
+    ],
+)
+def test_chat_and_commands(line: str, chat: str | None) -> None:
+    """A command is a slash, a letter, and no other slash in its word; all else is said. What is escaped always is."""
+    assert wire.said(line.encode()) == (None if chat is None else chat.encode())
+    assert wire.said(wire.escaped(line.encode())) == line.encode()
+
+
 def test_a_client_takes_what_comes() -> None:
     """Without the guard nothing is refused."""
     assert decode(b"GET / HTTP/1.1\n", guard=False) == [b"GET / HTTP/1.1"]
