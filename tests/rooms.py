@@ -33,6 +33,7 @@ from chatctl.server.base import DEFAULT_USERS, Server
 COMMAND = [sys.executable, "-m", "chatctl"]
 
 PATIENCE = 20.0  # seconds until a test that waits has failed
+_NEGOTIATION = re.compile(rb"\xff[\xfb-\xfe].", re.DOTALL)
 _fences = itertools.count()
 
 
@@ -65,6 +66,7 @@ class Peer:
         address = self.sock.getsockname()
         self.name = f"[{address[0]}]:{address[1]}" if ":" in host else f"{address[0]}:{address[1]}"
         self.lines: list[str] = []  # read and not yet returned
+        self.telnet: list[bytes] = []  # what the server negotiated
         self._partial = b""
         self.layer = tls.TLS(context, host=host) if context else None
         if self.layer:
@@ -128,7 +130,9 @@ class Peer:
         return bool(data)
 
     def _take_in(self, text: bytes) -> None:
-        *lines, self._partial = (self._partial + text).split(b"\n")
+        text = self._partial + text
+        self.telnet += re.findall(_NEGOTIATION, text)
+        *lines, self._partial = re.sub(_NEGOTIATION, b"", text).split(b"\n")
         self.lines += [line.decode() for line in lines]
 
     def line(self) -> str:

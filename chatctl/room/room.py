@@ -23,6 +23,7 @@ from chatctl.room.limits import Bucket, Limits
 from chatctl.room.stages import INSIDE, KNOCKING, LEFT, OUTSIDE, Due, Lobby, M, Pause
 from chatctl.wire import LineDecoder, Rejected, said, words
 from chatctl.wire.events import Said
+from chatctl.wire.telnet import Telnet
 
 GLANCE = 5.0
 """Seconds after which a member that is not read is visited, to see whether it is still there."""
@@ -96,6 +97,8 @@ class Room(Lobby[M]):
         if self.limits.idle_timeout:
             member.heard = now
         items = member.decoder.feed(data) if data else member.decoder.finish()
+        if member.decoder.telnet:
+            self._negotiate(member, member.decoder.telnet)
         if member.stage is OUTSIDE:
             items = self._unlock(member, items, now)
         if items:
@@ -191,6 +194,12 @@ class Room(Lobby[M]):
         if self.limits.idle_timeout:
             member.heard = since
             self.deadlines.set(member, since + self.limits.idle_timeout, Due.IDLE)
+
+    def _negotiate(self, member: M, telnet: Telnet) -> None:
+        if telnet.replies and member.told <= MAX_TOLD:
+            member.tell(telnet.replies)
+            self.touch(member)
+        telnet.replies = b""
 
     def _take_in(self, member: M, items: list[bytes | Rejected], now: float) -> None:
         """Say and answer what a chunk of input came to: its lines are posted together, in their order."""

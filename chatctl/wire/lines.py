@@ -3,7 +3,7 @@
 import enum
 import re
 
-from chatctl.wire import telnet
+from chatctl.wire.telnet import IAC, Telnet
 
 MAX_LINE = 4096
 """Bytes a client's line may have, its LF or CRLF not counted, unless the server is told otherwise."""
@@ -61,7 +61,7 @@ class Rejected(enum.Enum):
 class LineDecoder:
     """Bytes from a peer, in chunks of any size, → clean lines.
 
-    Telnet negotiation and a byte-order mark at the start vanish, lines end with LF or CRLF, invalid UTF-8 becomes
+    Telnet and a byte-order mark at the start vanish, lines end with LF or CRLF, invalid UTF-8 becomes
     U+FFFD, control characters become visible (`clean`), lines that are empty after that are left out. A line that
     is too long is thrown away up to its newline in constant memory. How the bytes are cut into chunks makes no
     difference to what comes out.
@@ -71,14 +71,16 @@ class LineDecoder:
             an over-long request is known by as many bytes of its beginning.
         guard: refuse a connection that begins like TLS or HTTP: yield `Rejected.TLS` or `Rejected.HTTP` and nothing
             after it. A browser could otherwise be made to speak in the room by any web page.
+
+    ``telnet``: the peer's, once it may have spoken that; it has replies that are to be sent.
     """
 
-    __slots__ = ("_ended", "_guard", "_held", "_max_line", "_opening", "_partial", "_skipping")
+    __slots__ = ("_ended", "_guard", "_max_line", "_opening", "_partial", "_skipping", "telnet")
 
     def __init__(self, max_line: int = MAX_LINE, *, guard: bool = False) -> None:
         self._max_line = max_line
+        self.telnet: Telnet | None = None
         self._guard = guard  # True until the first line has passed
-        self._held = b""  # a telnet command that has not ended
         self._opening: bytes | None = b""  # the first bytes, while they may be a BOM or TLS; None after that
         self._partial = b""  # a line that has not ended, at most max_line + 1 bytes
         self._skipping = False  # inside a line that was too long
@@ -87,12 +89,14 @@ class LineDecoder:
     @property
     def begun(self) -> bool:
         """Whether it is inside a line, or at the very start."""
-        return bool(self._partial or self._held or self._skipping or self._opening is not None)
+        in_command = self.telnet is not None and self.telnet.begun
+        return bool(self._partial or in_command or self._skipping or self._opening is not None)
 
     def feed(self, data: bytes) -> list[bytes | Rejected]:
         """Take the next bytes, return the lines they complete, in order: UTF-8, not empty, without their ending."""
-        if self._held or telnet.IAC in data:
-            data, self._held = telnet.remove(self._held + data)
+        if self.telnet or IAC in data:
+            self.telnet = self.telnet or Telnet()
+            data = self.telnet.feed(data)
         if self._opening is not None:
             data = self._opening + data
             if data in (b"", _BOM[:1], _BOM[:2], _TLS[:1]):

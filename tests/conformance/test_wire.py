@@ -40,6 +40,29 @@ def test_line_endings_telnet_and_marks(room: ThreadRoom) -> None:
     assert lines[-3:] == [f"[{speaker.name}] {text}" for text in ("one", "two", "three")]
 
 
+def test_telnet_is_asked_for_all_eight_bits(room: ThreadRoom) -> None:
+    """Once, when a peer speaks telnet, and nobody else; from then on its Enter is any of telnet's."""
+    listener, speaker = room.peers(2)
+    speaker.send(b"one\r\n\xff\xfb\x1f")
+    speaker.send(b"\xff\xfb\x00two\rthree\r\0four\r\n")
+    speaker.until("four")
+    assert listener.until("four")[-4:] == [f"[{speaker.name}] {text}" for text in ("one", "two", "three", "four")]
+    assert speaker.telnet == [b"\xff\xfd\x00"]
+    listener.send(b"\xff\xff \xff\xef\n")  # no telnet
+    listener.until("You")
+    assert listener.telnet == []
+
+
+def test_telnet_interrupts_nothing(room: ThreadRoom) -> None:
+    """A timing mark is answered, as telnet shows nothing until it is."""
+    peer = room.peer()
+    peer.send(b"\xff\xf4\xff\xfd\x06")
+    peer.fence()
+    peer.send(b"\xff\xf4\xff\xfd\x06")
+    peer.fence()
+    assert peer.telnet == [b"\xff\xfd\x00", b"\xff\xfc\x06", b"\xff\xfc\x06"]
+
+
 def test_terminal_control_is_visible(room: ThreadRoom) -> None:
     """Escapes, C1, bidi controls and invalid bytes reach nobody as they are; languages and emoji do."""
     listener = room.peer()

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.e2e.conftest import Window, run
@@ -201,6 +202,13 @@ def test_closed_standard_streams(room: Room) -> None:
     assert [line[0] for line in watcher.until("left")] == [">", "<"]
 
 
+def _version_of_telnet() -> str:
+    try:
+        return subprocess.run(["telnet", "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        return ""
+
+
 def test_nc_beside_the_client(room: Room) -> None:
     """The netcat of the system is a member like any other."""
     watcher = room.peer()
@@ -215,3 +223,26 @@ def test_nc_beside_the_client(room: Room) -> None:
     assert lines[:2] == ["> Connected to the chat server (2 users online)", "[You] hi from nc"]
     assert f"! {watcher.name}" in lines
     assert watcher.until("left")[-2].endswith("] hi from nc")
+
+
+@pytest.mark.skipif("inetutils" not in _version_of_telnet(), reason="needs the telnet of GNU inetutils")
+@pytest.mark.parametrize(
+    ("options", "garbled"), [(["--", "127.0.0.1", "-{port}"], 0), (["-E", "127.0.0.1", "{port}"], 1)]
+)
+def test_telnet_types_korean(room: Room, options: list[str], garbled: int) -> None:
+    """Debian's telnet passes every byte once it has negotiated: at once, or behind its first line with -E."""
+    watcher = room.peer()
+    words = [option.format(port=room.port) for option in options]
+    telnet = pexpect.spawn("telnet", words, env=environment(), encoding="utf-8", timeout=PATIENCE)
+    telnet.delaybeforesend = None
+    telnet.expect_exact("(2 users online)")
+    for mark in ("first", "second"):  # what it sent before its first line is answered by the second of these
+        watcher.say(mark)
+        telnet.expect_exact(mark)
+    watcher.until("second")
+    for number in range(3):
+        telnet.send(f"이것은 한국어 ❤ {number}\r")
+        telnet.expect(rf"\[You\] [^\r]* {number}\r")
+    telnet.close(force=True)
+    said = [line.split("] ", 1)[1] for line in watcher.until("left") if line.startswith("[")]
+    assert said[garbled:] == [f"이것은 한국어 ❤ {number}" for number in range(garbled, 3)]

@@ -216,6 +216,15 @@ def test_unread_answers_make_commands_be_ignored() -> None:
     assert guests.say(asker, b"/x\n").startswith("! no such command")
 
 
+def test_unread_negotiation_is_bounded() -> None:
+    """Who asks telnet's questions, and reads no answer, is not answered for ever."""
+    guests = Guests()
+    asker = guests.join("a:1")
+    for _ in range(40_000):
+        guests.room.receive(asker, b"\xff\xfd\x06", 0.0)
+    assert asker.lag < 70_000
+
+
 def test_a_flood_of_commands_cuts_its_sender() -> None:
     """A chunk full of commands ends the link that sent it, for that reason; /quit is always obeyed."""
     guests = Guests()
