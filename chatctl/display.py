@@ -26,6 +26,8 @@ _TAB = "    "  # the columns of a real one depend on where it begins
 _BELL = "\a"
 _BOLD, _DIM, _REVERSED = "1", "2", "7"
 
+_URL = re.compile(r"[a-z0-9+.-]://.|www\..", re.IGNORECASE)  # in a word: an address of a web page (RFC 3986)
+
 _NOTICES = {Kind.ENTERED, Kind.LEFT}
 
 
@@ -170,7 +172,9 @@ def _any_of(words: Sequence[str]) -> re.Pattern[str] | None:
 
 
 def _broken(text: str, room: int) -> str:
-    """The text with words that are wider than so many columns in pieces.
+    """The text with words that are wider than so many columns in pieces, but for addresses of web pages.
+
+    Those are left to the terminal, which knows then that its rows are one address, to be opened or copied.
 
     `wcwidth.wrap` takes a time that grows with the square of a word's length: 6 s for 64 KiB.
     """
@@ -180,6 +184,9 @@ def _broken(text: str, room: int) -> str:
 
     words = []
     for word in text.split(" "):
+        if _URL.search(word):
+            words.append(word)
+            continue
         piece, columns = "", 0
         for grapheme in wcwidth.iter_graphemes(word):
             wide = wcwidth.width(grapheme)
@@ -204,5 +211,12 @@ def _wrapped(line: str, width: int, indent: int) -> str:
 
     if wcwidth.width(line) <= width:
         return line + "\n"
-    rows = wcwidth.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False, replace_whitespace=False)
+    rows = wcwidth.wrap(
+        line,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,  # `_broken` has done that
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
     return "\n".join(rows) + "\n"
