@@ -1,12 +1,12 @@
 """What somebody may be called: which names there are, and which of them are free.
 
-A name is chosen by `/nick`; who has none is called by the address. A name is good when it follows the rules of `spelled`,
-and free when nobody's is the same or looks like it. An address always has a ``:`` and a name never has one, so that
-neither can pass for the other.
+A name is chosen by `/nick`; who has none is called by the address. A name is good when it follows the rules of
+`spelled`, and free when nobody's is the same or looks like it. An address always has a ``:`` and a name never has one,
+so that neither can pass for the other.
 
 The rule of one script is the "Highly Restrictive" level of UTS 39 (Unicode Security Mechanisms), section 5.2, for the
-scripts that people write today; the look-alikes are the letters of Latin that Cyrillic, Greek and Armenian have too, and
-the digits among them.
+scripts that people write today; the look-alikes are the letters of Latin that Cyrillic, Greek and Armenian have too,
+and the digits among them.
 """
 
 import math
@@ -24,8 +24,8 @@ _MOST_KEPT = 10_000  # names kept at a time; the oldest are free sooner
 _MARKS = 3  # in a row: more would cover the lines above and below
 
 _ALONE = (
-    "LATIN GREEK CYRILLIC ARMENIAN HEBREW ARABIC THAANA DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU KANNADA "
-    "MALAYALAM SINHALA THAI LAO TIBETAN MYANMAR GEORGIAN ETHIOPIC KHMER"
+    "LATIN GREEK CYRILLIC ARMENIAN HEBREW ARABIC THAANA DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU "
+    "KANNADA MALAYALAM SINHALA THAI LAO TIBETAN MYANMAR GEORGIAN ETHIOPIC KHMER"
 )
 _TOGETHER = ("LATIN CJK HIRAGANA KATAKANA", "LATIN CJK BOPOMOFO", "LATIN CJK HANGUL")
 _SCRIPTS = [frozenset([script]) for script in _ALONE.split()] + [frozenset(group.split()) for group in _TOGETHER]
@@ -44,7 +44,7 @@ _RULE = f"a name has 1 to {LONGEST} letters, digits, - _ . and begins with a let
 _ONE_SCRIPT = "a name has letters of one script"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A name cannot be had; ``text`` says why, to who wants it, and ``code`` says it to programs."""
 
     def __init__(self, code: str, text: str) -> None:
@@ -59,15 +59,15 @@ def spelled(typed: str) -> str:
     Nothing else is mended: who types something that is no name is told so.
 
     Raises:
-        Refused: it is no name (``name``).
+        RefusedError: it is no name (``name``).
     """
     name = unicodedata.normalize("NFKC", typed)
     if not 1 <= len(name) <= LONGEST or unicodedata.category(name[0])[0] != "L" or not _is_spelled(name):
-        raise Refused("name", _RULE)
+        raise RefusedError("name", _RULE)
     if not any(all(script & group for script in map(_scripts, name)) for group in _SCRIPTS):
-        raise Refused("name", _ONE_SCRIPT)
+        raise RefusedError("name", _ONE_SCRIPT)
     if key(name) in _NOBODYS_KEYS or look(name) in _NOBODYS_LOOKS:
-        raise Refused("name", f"{name} is nobody's name")
+        raise RefusedError("name", f"{name} is nobody's name")
     return name
 
 
@@ -146,7 +146,7 @@ class Names:
             now: the time, in seconds of any clock that only goes forward.
 
         Raises:
-            Refused: somebody else has it, or one that looks like it, or had it a moment ago (``taken``).
+            RefusedError: somebody else has it, or one that looks like it, or had it a moment ago (``taken``).
         """
         for holder in (self._keys.get(key(name)), self._looks.get(look(name))):
             if holder is None or (holder.uid and holder.uid == uid):
@@ -154,10 +154,10 @@ class Names:
             if not holder.uid and (holder.host == host or holder.until <= now):
                 continue
             if not holder.uid:
-                raise Refused("taken", f"{holder.name} is kept for {holder.until - now:.0f} s for who had it")
+                raise RefusedError("taken", f"{holder.name} is kept for {holder.until - now:.0f} s for who had it")
             if key(holder.name) == key(name):
-                raise Refused("taken", f"{holder.name} is taken")
-            raise Refused("taken", f"{name} looks like {holder.name}, who is here")
+                raise RefusedError("taken", f"{holder.name} is taken")
+            raise RefusedError("taken", f"{name} looks like {holder.name}, who is here")
 
     def enter(self, uid: int, address: str) -> str:
         """What a newcomer is called that has no name: its address, with a number where that is here already."""

@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chatctl.room.people import LONGEST, Names, Refused, look, spelled
+from chatctl.room.people import LONGEST, Names, RefusedError, look, spelled
 
 LETTERS = st.characters(categories=["L", "M"]) | st.sampled_from("aAlI10oObB-_.аӏісеοі김ユ々ー\u0301\u3164ı")
 TYPED = st.text(LETTERS, min_size=1, max_size=LONGEST)
@@ -17,7 +17,7 @@ def test_a_name_stays_one(typed: str) -> None:
     """What is accepted is accepted again, unchanged."""
     try:
         name = spelled(typed)
-    except Refused:
+    except RefusedError:
         assume(False)
     assert spelled(name) == name
     assert unicodedata.is_normalized("NFC", name)
@@ -32,7 +32,7 @@ def test_no_two_look_alike(typed: list[str]) -> None:
         try:
             name = spelled(word)
             names.check(name, uid, "h", 0.0)
-        except Refused:
+        except RefusedError:
             continue
         names.take(uid, name)
         assert look(name) not in had
