@@ -7,6 +7,10 @@ What the server writes, and to whom:
     [127.0.0.1:32838] text                                everyone but the sender, and the console
     [You] text                                            the sender
     < The user 127.0.0.1:32838 left (2 users online)      everyone who stays, and the console
+    = The user 127.0.0.1:32838 is now alice               everyone else, and the console
+    * alice text                                          everyone, and the console
+    (alice to You) text                                   who gets a private line
+    (You to bob) text                                     who says one
     ! text                                                one member (an answer) or all (an announcement)
 
 What a client writes is chat, unless it begins with ``/`` and a letter (`said`). It can never pass for a notice or for

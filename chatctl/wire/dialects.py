@@ -1,4 +1,4 @@
-"""The ways in which a room can be told of: a dialect is a word in `DIALECTS` and a module with three functions."""
+"""The ways in which a room can be told of: a dialect is a word in `DIALECTS` and a module with four functions."""
 
 from typing import Protocol
 
@@ -14,6 +14,9 @@ class Dialect(Protocol):
 
     def own(self, fact: Fact) -> bytes | None:
         """What the person sees in place of that whom it concerns; None: the same."""
+
+    def private(self, name: str | None, to: str | None, line: bytes) -> bytes:
+        """What one of two people sees of a line for them alone: who says it, and whom it is for; None: who sees it."""
 
     def answer(self, *lines: str) -> bytes:
         """What the server says to one member alone, in its own name."""

@@ -30,6 +30,20 @@ class Said(NamedTuple):
     lines: tuple[bytes, ...]
 
 
+class Acted(NamedTuple):
+    """A person does something, told in the third person: ``/me waves``."""
+
+    uid: int
+    line: bytes
+
+
+class Renamed(NamedTuple):
+    """A person is called something else from now on."""
+
+    uid: int
+    name: str
+
+
 class Announced(NamedTuple):
     """The server itself says something to all."""
 
@@ -42,7 +56,7 @@ class Closed(NamedTuple):
     text: str
 
 
-Record = Entered | Left | Said | Announced | Closed
+Record = Entered | Left | Said | Acted | Renamed | Announced | Closed
 
 
 class Fact(NamedTuple):
@@ -51,7 +65,7 @@ class Fact(NamedTuple):
     Attributes:
         record: what happened.
         seq: the number of its first event in this room, from 1.
-        name: what the person is called whom it concerns; empty: it concerns nobody.
+        name: what the person whom it concerns was called when it happened; empty: it concerns nobody.
         users: how many people are in the room now.
     """
 
@@ -66,7 +80,10 @@ class Kind(enum.StrEnum):
 
     CONNECTED = "connected"
     ENTERED = "entered"
+    RENAMED = "renamed"
     MESSAGE = "message"
+    ACTION = "action"
+    PRIVATE = "private"
     OWN = "own"
     LEFT = "left"
     ANSWER = "answer"
@@ -74,10 +91,20 @@ class Kind(enum.StrEnum):
 
 
 class Event(NamedTuple):
-    """One line of the server: ``name`` entered, spoke or left, ``text`` was said, ``users`` are online now."""
+    """One line of the server.
+
+    Attributes:
+        kind: what it tells.
+        line: all of it.
+        name: who entered, spoke, did something or left, or had that name until now; None: the reader, or nobody.
+        text: what was said or done; the new name.
+        users: how many are online now, where that is told.
+        to: whom a private line is for; None: the reader.
+    """
 
     kind: Kind
     line: str
     name: str | None = None
     text: str = ""
     users: int | None = None
+    to: str | None = None

@@ -6,7 +6,7 @@ A name is any run without spaces, a head ends at the first ``] ``.
 import re
 from collections.abc import Sequence
 
-from chatctl.wire.events import Announced, Closed, Entered, Event, Fact, Kind, Left, Said
+from chatctl.wire.events import Acted, Announced, Closed, Entered, Event, Fact, Kind, Left, Renamed, Said
 
 
 def others(fact: Fact) -> bytes:
@@ -18,6 +18,10 @@ def others(fact: Fact) -> bytes:
             return f"> New user {fact.name} entered ({online(fact.users)})\n".encode()
         case Left():
             return f"< The user {fact.name} left ({online(fact.users)})\n".encode()
+        case Acted(line=line):
+            return f"* {fact.name} ".encode() + line + b"\n"
+        case Renamed(name=name):
+            return f"= The user {fact.name} is now {name}\n".encode()
         case Announced(text=text) | Closed(text=text):
             return answer(text)
 
@@ -29,7 +33,20 @@ def own(fact: Fact) -> bytes | None:
             return _said("You", lines)
         case Entered():
             return f"> Connected to the chat server ({online(fact.users)})\n".encode()
+        case Renamed(name=name):
+            return answer(f"you are {name} now")
     return None
+
+
+def private(name: str | None, to: str | None, line: bytes) -> bytes:
+    """What one of two people sees of a line that is for them alone.
+
+    Args:
+        name: who says it; None: who sees this.
+        to: whom it is for; None: who sees this.
+        line: what is said.
+    """
+    return f"({name or 'You'} to {to or 'You'}) ".encode() + line + b"\n"
 
 
 def started(port: int) -> bytes:
@@ -56,6 +73,9 @@ _COUNT = r"\((\d{1,9}) users? online\)"
 _CONNECTED = re.compile(rf"> Connected to the chat server {_COUNT}")
 _ENTERED = re.compile(rf"> New user (\S+) entered {_COUNT}")
 _LEFT = re.compile(rf"< The user (\S+) left {_COUNT}")
+_RENAMED = re.compile(r"= The user (\S+) is now (\S+)")
+_ACTED = re.compile(r"\* (\S+) (.*)", re.DOTALL)
+_PRIVATE = re.compile(r"\((?:You to (\S+?)|(\S+) to You)\) (.*)", re.DOTALL)
 _SAID = re.compile(r"\[(\S+?)\] (.*)", re.DOTALL)
 
 
@@ -74,6 +94,13 @@ def parse(line: str) -> Event:
             return Event(Kind.LEFT, line, notice[1], users=int(notice[2]))
         case ">" if notice := _CONNECTED.fullmatch(line):
             return Event(Kind.CONNECTED, line, users=int(notice[1]))
+        case "*" if acted := _ACTED.fullmatch(line):
+            return Event(Kind.ACTION, line, *acted.groups())
+        case "=" if notice := _RENAMED.fullmatch(line):
+            return Event(Kind.RENAMED, line, *notice.groups())
+        case "(" if told := _PRIVATE.fullmatch(line):
+            to, name, text = told.groups()
+            return Event(Kind.PRIVATE, line, name, text, to=to)
         case "!" if line.startswith("! "):
             return Event(Kind.ANSWER, line, text=line[2:])
     return Event(Kind.OTHER, line, text=line)

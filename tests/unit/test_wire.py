@@ -4,7 +4,7 @@ import pytest
 
 from chatctl import wire
 from chatctl.wire import Event, Kind, LineDecoder, Rejected, text
-from chatctl.wire.events import Announced, Entered, Fact, Left, Said
+from chatctl.wire.events import Acted, Announced, Entered, Fact, Left, Renamed, Said
 
 TOO_LONG, TLS, HTTP = Rejected.TOO_LONG, Rejected.TLS, Rejected.HTTP
 
@@ -143,6 +143,11 @@ A = wire.Address("a", 1)
         (text.others(Fact(Left(1), 9, "a:1", 0)), "< The user a:1 left (0 user online)"),
         (text.others(Fact(Said(1, (b"x", b"y")), 2, "a:1", 2)), "[a:1] x\n[a:1] y"),
         (text.own(Fact(Said(1, (b"x",)), 2, "a:1", 2)), "[You] x"),
+        (text.others(Fact(Acted(1, b"is now bob (9 users online)"), 2, "al", 2)), "* al is now bob (9 users online)"),
+        (text.others(Fact(Renamed(1, "alice"), 2, "a:1", 2)), "= The user a:1 is now alice"),
+        (text.own(Fact(Renamed(1, "alice"), 2, "a:1", 2)), "! you are alice now"),
+        (text.private("alice", None, b"x"), "(alice to You) x"),
+        (text.private(None, "bob", b"x"), "(You to bob) x"),
         (text.others(Fact(Announced("x"), 3, "", 2)), "! x"),
         (wire.answer("x", "y"), "! x\n! y"),
     ],
@@ -155,6 +160,14 @@ def test_what_the_server_writes(data: bytes, line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "kind", "name", "text", "users"),
     [
+        ("= The user 127.0.0.1:5 is now 김철수", Kind.RENAMED, "127.0.0.1:5", "김철수", None),
+        ("= The user a b is now c", Kind.OTHER, None, "= The user a b is now c", None),
+        ("* al is now bob (9 users online)", Kind.ACTION, "al", "is now bob (9 users online)", None),
+        ("*bold*", Kind.OTHER, None, "*bold*", None),
+        ("(alice to You) [bob] x", Kind.PRIVATE, "alice", "[bob] x", None),
+        ("(alice to bob) x", Kind.OTHER, None, "(alice to bob) x", None),
+        ("| 2026-01-01 00:00 [bob] hi", Kind.OTHER, None, "| 2026-01-01 00:00 [bob] hi", None),
+        ("[al] | 2026-01-01 00:00 [bob] hi", Kind.MESSAGE, "al", "| 2026-01-01 00:00 [bob] hi", None),
         ("> Connected to the chat server (3 users online)", Kind.CONNECTED, None, "", 3),
         ("> New user [::1]:5 entered (1 user online)", Kind.ENTERED, "[::1]:5", "", 1),
         ("< The user min-su left (0 user online)", Kind.LEFT, "min-su", "", 0),
@@ -173,3 +186,8 @@ def test_what_the_server_writes(data: bytes, line: str) -> None:
 def test_parse(line: str, kind: Kind, name: str | None, text: str, users: int | None) -> None:
     """Every line of the server is an event; what is not known is passed on."""
     assert wire.parse(line) == Event(kind, line, name, text, users)
+
+
+def test_parse_own_private_line() -> None:
+    """Of a private line of one's own it is known whom it was for."""
+    assert wire.parse("(You to bob) x) y") == Event(Kind.PRIVATE, "(You to bob) x) y", text="x) y", to="bob")
