@@ -348,12 +348,21 @@ class AnyRoom(abc.ABC):
         self._peers.append(peer)
         return peer
 
-    def next_in(self) -> Peer:
-        """A connection that was not refused, for when others see that a member left: its place is free a bit later."""
+    def next_in(self, *words: str) -> Peer:
+        """A connection that was not refused, for when others see that a member left: its place is free a bit later.
+
+        It speaks first, if there are ``words``, and so has not to wait for a greeting.
+        """
         deadline = time.monotonic() + PATIENCE
-        while (peer := self.stranger()).line().startswith(("! server full", "! too many")):
+        while (peer := self._spoken(*words)).line().startswith(("! server full", "! too many")):
             assert time.monotonic() < deadline, "still full"
             peer.close()
+        return peer
+
+    def _spoken(self, *words: str) -> Peer:
+        peer = self.stranger()
+        with contextlib.suppress(OSError):  # it was refused
+            peer.say(*words)
         return peer
 
     def peers(self, number: int, **options: Any) -> list[Peer]:
@@ -371,7 +380,7 @@ class AnyRoom(abc.ABC):
 
     def note_resources(self) -> None:
         """Remember what the server uses with nobody but one member inside."""
-        with self.peer() as visitor:
+        with self._spoken(*filter(None, [self.password]), "hi") as visitor:
             visitor.fence()
             self._base = self.resources()
             visitor.half_close()
@@ -382,9 +391,7 @@ class AnyRoom(abc.ABC):
         self.close_peers()
         deadline = time.monotonic() + PATIENCE
         descriptors, threads = self._base
-        with self.next_in() as visitor:
-            if self.password:
-                visitor.say(self.password)
+        with self.next_in(*filter(None, [self.password]), "hi") as visitor:
             found = (0, 0, 0)
             while not (found[0] == 1 and found[1] <= descriptors and found[2] <= threads):
                 assert time.monotonic() < deadline, f"users, descriptors, threads: {found}, not {(1, *self._base)}"
@@ -579,9 +586,9 @@ class ThreadRoom(AnyRoom):
 
 
 def _arguments(mode: str, flags: Sequence[str], host: str, certificates: Certificates | None) -> list[str]:
-    """The command line of a server."""
+    """The command line of a server, which greets at once if not told otherwise."""
     secure = ["--tls-cert", str(certificates.server)] if certificates else []
-    return [host, "0", "--mode", mode, *flags, *secure]
+    return [host, "0", "--mode", mode, "--greet-delay", "0", *flags, *secure]
 
 
 def _online(visitor: Peer) -> int:

@@ -83,6 +83,17 @@ from chatctl.cli.options import Number, network, place
     help="End a member that sends nothing for so long; 0: never.",
 )
 @click.option(
+    "--greet-delay",
+    metavar="SECONDS",
+    type=Number(0),
+    default=0.05,
+    show_default=True,
+    help="How long a newcomer may take to say /nick NAME first, before it is greeted and announced; 0: no time.",
+)
+@click.option(
+    "--hide-addresses", is_flag=True, help="Show members no addresses of those who have a name; the operator sees all."
+)
+@click.option(
     "--allow",
     metavar="CIDR",
     multiple=True,

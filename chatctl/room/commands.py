@@ -4,15 +4,28 @@ A table has a command for each word; the list that ``/help`` gives comes from it
 the operator stands in `server.operation`.
 """
 
+import contextlib
+import ipaddress
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from chatctl import __version__, wire
 from chatctl.room.ledger import Person
+from chatctl.room.people import RefusedError
+from chatctl.wire.events import Acted, Renamed
 
 if TYPE_CHECKING:
     from chatctl.room.room import Room
     from chatctl.room.stages import Member
+
+RENAMES = 5
+"""Names that a member may take in a minute."""
+
+MOST_IGNORED = 100
+"""Members and addresses that one may ignore."""
+
+_RENAMES_IN = 60.0  # seconds
 
 F = TypeVar("F")
 
@@ -51,10 +64,20 @@ def unknown(word: str, slash: str) -> str:
     return f"no such command: {word} (try /help; //text {slash} /text)"
 
 
-def who(people: Iterable[Person], asker: int = 0) -> list[str]:
-    """Who is online, one a line behind their number; ``asker`` is the number of who asks, 0: none of them."""
-    names = [f"{person.name} (you)" if person.uid == asker else person.name for person in people]
-    return [wire.online(len(names)), *names]
+def who(people: Iterable[Person], asker: int = 0, *, hide: bool = False) -> list[str]:
+    """Who is online, one a line behind their number.
+
+    Args:
+        people: they.
+        asker: the number of who asks; 0: none of them.
+        hide: leave out the addresses of those who have a name.
+    """
+    lines = []
+    for person in people:
+        address = str(person.address)
+        shown = person.name if hide or person.name.startswith(address) else f"{person.name} {address}"
+        lines.append(f"{shown} (you)" if person.uid == asker else shown)
+    return [wire.online(len(lines)), *lines]
 
 
 def _help(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
@@ -62,7 +85,80 @@ def _help(room: "Room[Any]", member: "Member", argument: str, now: float) -> Non
 
 
 def _who(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    room.answer(member, *who(room.ledger.people.values(), member.uid))
+    hide = room.limits.hide_addresses
+    room.answer(member, *who(room.ledger.people.values(), member.uid, hide=hide))
+
+
+def _nick(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
+    person = room.ledger.people[member.uid]
+    if not argument:
+        hint = ": /nick NAME gives you a name" if ":" in person.name else ""
+        room.answer(member, f"you are {person.name}{hint}")
+        return
+    name = room.may_be_called(member, argument)
+    if name == person.name:
+        room.answer(member, f"you are {name}")
+        return
+    recent = tuple(at for at in member.renamed if at > now - _RENAMES_IN)
+    if len(recent) == RENAMES:
+        wait = math.ceil(recent[0] + _RENAMES_IN - now)
+        raise RefusedError("slow", f"five names a minute are enough: wait {wait} s")
+    member.renamed = (*recent, now)
+    room.post(Renamed(member.uid, name))
+
+
+def _me(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
+    if not argument:
+        raise RefusedError("usage", "say /me TEXT")
+    room.post(Acted(member.uid, argument.encode()))
+
+
+def _msg(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
+    name, _, text = argument.partition(" ")
+    if not text.strip():
+        raise RefusedError("usage", "say /msg NAME TEXT")
+    room.whisper(member, _person(room, member, name), text.strip().encode())
+
+
+def _ignore(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
+    ignored, people = room.ledger.ignored, room.ledger.people
+    if argument:
+        if len(ignored.of(member.uid)) == MOST_IGNORED:
+            raise RefusedError("slow", f"you ignore {MOST_IGNORED} already: /unignore one of them first")
+        ignored.add(member.uid, _somebody(room, member, argument))
+    names = [people[whom].name if isinstance(whom, int) else whom for whom in ignored.of(member.uid)]
+    room.answer(member, f"you ignore {', '.join(names) or 'nobody'}")
+
+
+def _unignore(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
+    if not argument:
+        raise RefusedError("usage", "say /unignore NAME")
+    heard = room.ledger.ignored.remove(member.uid, _somebody(room, member, argument))
+    room.answer(member, f"you {'hear' if heard else 'do not ignore'} {argument}")
+
+
+def _somebody(room: "Room[Any]", member: "Member", text: str) -> int | str:
+    """Who is meant: the number of a person, or an address without port."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(text.strip("[]")))
+    return _person(room, member, text).uid
+
+
+def _person(room: "Room[Any]", member: "Member", name: str) -> Person:
+    """Who is called so, other than the member itself.
+
+    Raises:
+        RefusedError: nobody is, or it is that one.
+    """
+    ledger = room.ledger
+    uid = ledger.names.find(name)
+    if uid and uid == member.uid:
+        raise RefusedError("self", "that is you")
+    if uid:
+        return ledger.people[uid]
+    if heir := ledger.people.get(ledger.names.heir(name, room.now)):
+        raise RefusedError("nobody", f"nobody here is called {name}: {name} is now {heir.name}")
+    raise RefusedError("nobody", f"nobody here is called {name} (see /who)")
 
 
 def _quit(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
@@ -72,6 +168,11 @@ def _quit(room: "Room[Any]", member: "Member", argument: str, now: float) -> Non
 MEMBERS: dict[str, Command[Callable[["Room[Any]", "Member", str, float], None]]] = {
     "/help": Command("this list", _help),
     "/who": Command("who is online", _who),
+    "/nick": Command("be called NAME", _nick, "NAME"),
+    "/me": Command("tell what you do: * you wave", _me, "TEXT"),
+    "/msg": Command("tell one member alone", _msg, "NAME TEXT"),
+    "/ignore": Command("see nothing that NAME says, or all from an address", _ignore, "[NAME]"),
+    "/unignore": Command("see it again", _unignore, "NAME"),
     "/quit": Command("leave the room", _quit, always=True),
 }
 """What members may ask."""

@@ -8,9 +8,10 @@ its ending) is not the ledger's: a person is who is here and is counted, and nee
 """
 
 from chatctl.room.log import Log, View
+from chatctl.room.people import Ignored, Names
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS
-from chatctl.wire.events import Announced, Closed, Entered, Fact, Left, Record, Said
+from chatctl.wire.events import Acted, Announced, Closed, Entered, Fact, Left, Record, Renamed, Said
 
 
 class Person:
@@ -31,12 +32,15 @@ class Person:
 class Ledger:
     """The room in records.
 
-    ``people`` are who is here, by their numbers, in the order in which they came. ``lines`` counts what they said.
-    ``logs`` has the log of each dialect that is read; that of the plain one is always there.
+    ``people`` are who is here, by their numbers, in the order in which they came. ``names`` knows what they are called,
+    ``ignored`` who does not want to read whom. ``lines`` counts what they said. ``logs`` has the log of each dialect
+    that is read; that of the plain one is always there.
     """
 
     def __init__(self) -> None:
         self.people: dict[int, Person] = {}
+        self.names = Names()
+        self.ignored = Ignored()
         self.lines = 0
         self.logs: dict[str, Log] = {"text": Log()}
         self._last = 0  # the number of who came last
@@ -58,16 +62,17 @@ class Ledger:
         if not log.readers and log is not self.logs["text"]:
             self.logs = {word: kept for word, kept in self.logs.items() if kept is not log}
 
-    def post(self, record: Record, view: View | None = None) -> None:
+    def post(self, record: Record, now: float, view: View | None = None) -> None:
         """Have something happen.
 
         Args:
             record: what.
+            now: the time, in seconds of any clock that only goes forward.
             view: of the link of somebody who enters; None: it has none here. It stays here, whoever orders records.
         """
-        self.apply(record, view)
+        self.apply(record, now, view)
 
-    def apply(self, record: Record, view: View | None = None) -> None:
+    def apply(self, record: Record, now: float, view: View | None = None) -> None:
         """Let something be so from now on. What concerns somebody who is not here changes nothing."""
         match record:
             case Said():  # first, and without unpacking it: nearly all that happens is said
@@ -75,15 +80,22 @@ class Ledger:
                     events = len(record.lines)
                     self.lines += events
                     self._tell(record, person, events)
-            case Entered(name, address):
-                self._last += 1
-                person = self.people[self._last] = Person(self._last, name, address, view)
-                if view is not None:
-                    view.uid = person.uid
-                    view.hear(view.log.tip)
-                self._tell(record, person)
+            case Acted():
+                if person := self.people.get(record.uid):
+                    self.lines += 1
+                    self._tell(record, person)
+            case Entered(address, name):
+                self._enter(record, address, name, view)
+            case Renamed(uid, name):
+                if person := self.people.get(uid):
+                    self._tell(record, person)
+                    self.names.drop(uid, person.name, now)
+                    self.names.take(uid, name)
+                    person.name = name
             case Left(uid):
                 if person := self.people.pop(uid, None):
+                    self.names.leave(person.name, person.address.host, now)
+                    self.ignored.leave(uid)
                     if person.view is not None:
                         person.view.end()
                     self._tell(record, person)
@@ -96,6 +108,18 @@ class Ledger:
                         person.view.end()
                 self.people.clear()
 
+    def _enter(self, record: Record, address: Address, name: str, view: View | None) -> None:
+        self._last += 1
+        if name:
+            self.names.take(self._last, name)
+        else:
+            name = self.names.enter(self._last, str(address))
+        person = self.people[self._last] = Person(self._last, name, address, view)
+        if view is not None:
+            view.uid = person.uid
+            view.hear(view.log.tip)
+        self._tell(record, person)
+
     def _tell(self, record: Record, person: Person | None = None, events: int = 1) -> None:
         """Append what happened to each log; the person whom it concerns sees it in words of its own."""
         name, view = (person.name, person.view) if person else ("", None)
@@ -104,3 +128,12 @@ class Ledger:
             begin = log.append(log.dialect.others(fact), events)
             if view is not None and view.log is log and (own := log.dialect.own(fact)) is not None:
                 view.overlay(begin, log.tip, own)
+            if self.ignored and person and isinstance(record, Said | Acted):
+                self._hide(log, begin, person)
+
+    def _hide(self, log: Log, begin: int, person: Person) -> None:
+        """Keep what somebody has said just now from those who ignore that one."""
+        for uid in self.ignored.by(person.uid, person.address.host):
+            view = self.people[uid].view
+            if view is not None and view.log is log and uid != person.uid:
+                view.skip_over(begin, log.tip)

@@ -1,4 +1,4 @@
-"""What members may cost: lines, bytes, places."""
+"""What members may cost: lines, bytes, places, time; and what they may know."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ class Limits:
         rate: lines a second that are read of a member in the long run; 0: no limit.
         burst: lines that are read of a member before its rate matters.
         idle_timeout: seconds after which a member that sends nothing is ended; 0: never.
+        greet_delay: seconds that a newcomer has for saying under which name it comes, before it is greeted; 0: none.
+        hide_addresses: show members the addresses only of those who have no name.
         allow: if there are any, only who comes from one of these networks is let in.
         deny: who comes from one of these is not, whatever is allowed.
     """
@@ -33,6 +35,8 @@ class Limits:
     rate: float = 100.0
     burst: int = 2_000
     idle_timeout: float = 0.0
+    greet_delay: float = 0.05
+    hide_addresses: bool = False
     allow: Sequence[Network] = ()
     deny: Sequence[Network] = ()
 

@@ -123,20 +123,20 @@ class View:
     The reader calls `take`, sends what it got and, when not all of it went, hands the rest to `keep`. It takes again
     only when that is sent.
 
-    ``uid`` is the number of the person who reads, 0 for nobody's. ``told`` counts the bytes of `tell` that were not
-    taken yet.
+    ``uid`` is the number of the person who reads, 0 for nobody's. ``told`` counts the bytes of answers that were not
+    taken yet, ``overlaid`` those of all that this view sees in place of the log or beside it.
     """
 
-    __slots__ = ("_overlaid", "_overlays", "_tail", "cursor", "log", "told", "uid")
+    __slots__ = ("_overlays", "_tail", "cursor", "log", "overlaid", "told", "uid")
 
     def __init__(self, log: Log) -> None:
         self.log = log
         self.uid = 0
         self.cursor = log.tip
-        # (where it begins, where the log goes on, the bytes in between), in order. Most views have none most of the
-        # time, so the empty tuple that all share stands for that.
-        self._overlays: deque[tuple[int, int, bytes | memoryview]] | tuple[()] = ()
-        self._overlaid = 0
+        # (where it begins, where the log goes on, the bytes in between, whether they are an answer), in order. Most
+        # views have none most of the time, so the empty tuple that all share stands for that.
+        self._overlays: deque[tuple[int, int, bytes | memoryview, bool]] | tuple[()] = ()
+        self.overlaid = 0
         self.told = 0
         self._tail: memoryview | bytes = b""
 
@@ -149,25 +149,34 @@ class View:
     @property
     def lag(self) -> int:
         """Bytes behind the tip: of the log, of the overlays and of the tail."""
-        return max(self.log.tip - self.cursor, 0) + self._overlaid + len(self._tail)
+        return max(self.log.tip - self.cursor, 0) + self.overlaid + len(self._tail)
 
-    def overlay(self, begin: int, end: int, data: bytes) -> None:
+    def overlay(self, begin: int, end: int, data: bytes, *, answer: bool = False) -> None:
         """Let this view see ``data`` in place of the log from ``begin`` to ``end``, behind all earlier overlays."""
         if not isinstance(self._overlays, deque):
             self._overlays = deque()
         assert not self._overlays or self._overlays[-1][1] <= begin, "overlays are made in order, none behind an end"
-        self._overlays.append((begin, end, data))
-        self._overlaid += len(data)
+        self._overlays.append((begin, end, data, answer))
+        self.overlaid += len(data)
 
-    def tell(self, data: bytes) -> None:
-        """Let this view alone see ``data`` at the tip."""
+    def tell(self, data: bytes, *, answer: bool = True) -> None:
+        """Let this view alone see ``data`` at the tip: an answer, or what somebody else has for its reader alone."""
         tip = max(self.log.tip, self.cursor)
-        self.told += len(data)
-        if self._overlays and self._overlays[-1][:2] == (tip, tip):  # one overlay for all that is told at one place
-            self._overlaid += len(data)
-            self._overlays[-1] = (tip, tip, b"".join((self._overlays[-1][2], data)))
+        self.told += len(data) * answer
+        if self._overlays and (last := self._overlays[-1])[:2] == (tip, tip) and last[3] is answer:
+            self.overlaid += len(data)  # one overlay for all that is told at one place
+            self._overlays[-1] = (tip, tip, b"".join((last[2], data)), answer)
         else:
-            self.overlay(tip, tip, data)
+            self.overlay(tip, tip, data, answer=answer)
+
+    def skip_over(self, begin: int, end: int) -> None:
+        """Let this view not see the log from ``begin`` to ``end``; neighbours cost as little as one."""
+        if not self._overlays and self.cursor == begin:
+            self.cursor = end
+        elif self._overlays and self._overlays[-1][1:3] == (begin, b""):
+            self._overlays[-1] = (self._overlays[-1][0], end, b"", False)
+        else:
+            self.overlay(begin, end, b"")
 
     def end(self) -> None:
         """Let this view see nothing of what is appended from now on."""
@@ -182,13 +191,13 @@ class View:
         """Let a deaf view see what follows ``begin``, behind what it was told before."""
         assert self.cursor == _FOREVER
         if isinstance(self._overlays, deque):
-            self._overlays = deque((begin, begin, data) for _, _, data in self._overlays)
+            self._overlays = deque((begin, begin, data, answer) for _, _, data, answer in self._overlays)
         self.cursor = begin
 
     def skip(self) -> None:
         """Go to the tip and forget all that was owed."""
         self.cursor = self.log.tip
-        self._overlays, self._overlaid, self.told, self._tail = (), 0, 0, b""
+        self._overlays, self.overlaid, self.told, self._tail = (), 0, 0, b""
 
     def take(self) -> bytes | memoryview:
         """Take what comes next, at most `CHUNK` bytes; empty when nothing is owed. The cursor is then behind it."""
@@ -210,7 +219,7 @@ class View:
         pieces: list[bytes | memoryview] = []
         space = CHUNK
         while space and self._overlays:
-            begin, end, data = self._overlays[0]
+            begin, end, data, answer = self._overlays[0]
             if self.cursor < begin:
                 until = min(begin, self.cursor + space, self.log.kept)
                 piece: bytes | memoryview = self.log.read(self.cursor, until) if self.cursor < until else b""
@@ -222,12 +231,12 @@ class View:
             else:
                 self._overlays.popleft()
                 piece = memoryview(data)[:space]
-                self._overlaid -= len(piece)
-                if begin == end:
-                    self.told -= len(piece)
+                self.overlaid -= len(piece)
+                self.told -= len(piece) * answer
                 self.cursor = end
                 if len(piece) < len(data):
-                    self._overlays.appendleft((begin if begin == end else -1, end, memoryview(data)[space:]))
+                    rest = memoryview(data)[space:]
+                    self._overlays.appendleft((begin if begin == end else -1, end, rest, answer))
             pieces.append(piece)
             space -= len(piece)
         if not self._overlays:
@@ -238,9 +247,9 @@ class View:
         return b"".join(pieces)
 
 
-def _is_kept(overlay: tuple[int, int, bytes | memoryview], kept: int) -> bool:
+def _is_kept(overlay: tuple[int, int, bytes | memoryview, bool], kept: int) -> bool:
     """Whether an overlay may be taken when its turn comes: what it stands for is kept, or it is a deaf view's."""
-    begin, end, _ = overlay
+    begin, end, *_ = overlay
     place = begin if end == _FOREVER else end
     return place <= kept or place == _FOREVER
 

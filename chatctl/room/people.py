@@ -1,4 +1,4 @@
-"""What somebody may be called: which names there are, and which of them are free.
+"""Who is called what, and who ignores whom: which names there are, and which of them are free.
 
 A name is chosen by `/nick`; who has none is called by the address. A name is good when it follows the rules of
 `spelled`, and free when nobody's is the same or looks like it. An address always has a ``:`` and a name never has one,
@@ -12,7 +12,8 @@ and the digits among them.
 import math
 import unicodedata
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple, TypeVar
 
 LONGEST = 20
 """Characters that a name may have."""
@@ -42,6 +43,10 @@ _LOOKS = str.maketrans(
 
 _RULE = f"a name has 1 to {LONGEST} letters, digits, - _ . and begins with a letter"
 _ONE_SCRIPT = "a name has letters of one script"
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class RefusedError(Exception):
@@ -198,3 +203,51 @@ class Names:
         for table, mark in ((self._keys, key(holder.name)), (self._looks, look(holder.name))):
             if table.get(mark) is holder:
                 del table[mark]
+
+
+class Ignored:
+    """Who does not want to read what somebody says, by the number of that one, or by the address without port.
+
+    Numbers and not names: who is ignored stays so under another name, and who takes the name next is not.
+    """
+
+    def __init__(self) -> None:
+        self._by: dict[int | str, dict[int, None]] = {}  # ignored → those who ignore it
+        self._of: dict[int, dict[int | str, None]] = {}  # the other way round
+
+    def __bool__(self) -> bool:
+        return bool(self._by)
+
+    def add(self, uid: int, whom: int | str) -> None:
+        """Let somebody ignore a person, or all from an address."""
+        self._by.setdefault(whom, {})[uid] = None
+        self._of.setdefault(uid, {})[whom] = None
+
+    def remove(self, uid: int, whom: int | str) -> bool:
+        """Let somebody hear a person, or an address, again; return whether that was ignored."""
+        if whom not in self._of.get(uid, ()):
+            return False
+        _strike(self._by, whom, uid)
+        _strike(self._of, uid, whom)
+        return True
+
+    def of(self, uid: int) -> list[int | str]:
+        """Whom somebody ignores."""
+        return list(self._of.get(uid, ()))
+
+    def by(self, uid: int, host: str) -> Collection[int]:
+        """Who ignores a person that comes from an address."""
+        return {**self._by.get(uid, {}), **self._by.get(host, {})}
+
+    def leave(self, uid: int) -> None:
+        """Forget somebody who has gone, as who ignores and as who is ignored."""
+        for whom in self.of(uid):
+            self.remove(uid, whom)
+        for other in list(self._by.get(uid, ())):
+            self.remove(other, uid)
+
+
+def _strike(table: dict[K, dict[V, None]], key: K, value: V) -> None:
+    del table[key][value]
+    if not table[key]:
+        del table[key]

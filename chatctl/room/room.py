@@ -16,11 +16,14 @@ Time is in seconds of any clock that only goes forward, and always an argument.
 
 import hashlib
 import hmac
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from chatctl.room import commands
+from chatctl.room.ledger import Person
 from chatctl.room.limits import Bucket, Limits
-from chatctl.room.stages import INSIDE, KNOCKING, LEFT, OUTSIDE, Due, Lobby, M, Pause
+from chatctl.room.lobby import LEFT, Lobby
+from chatctl.room.people import RefusedError, spelled
+from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE, SILENT, Due, M, Pause
 from chatctl.wire import LineDecoder, Rejected, said, words
 from chatctl.wire.events import Said
 from chatctl.wire.telnet import Telnet
@@ -30,6 +33,9 @@ GLANCE = 5.0
 
 MAX_TOLD = 64 * 1024
 """Bytes of answers that a member may leave unread before its commands are ignored."""
+
+MAX_WHISPERED = 256 * 1024
+"""Bytes of its own, private lines most of all, that a member may leave unread before others can tell it no more."""
 
 MAX_IGNORED = 10_000
 """Commands of a member that are ignored before it is cut."""
@@ -45,7 +51,7 @@ TRIES = 3
 
 SPEAKS_TLS = "this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
 
-_HEARD = (OUTSIDE, INSIDE)  # where what a member sends means something
+_HEARD = (OUTSIDE, SILENT, INSIDE)  # where what a member sends means something
 
 _REFUSALS = {
     Rejected.TLS: "this room speaks plain text, not TLS",
@@ -80,10 +86,11 @@ class Room(Lobby[M]):
         """Let a newcomer in, or have it wait for the password. One that was turned away meanwhile is not let in."""
         if member.stage is not KNOCKING:
             return
+        self.now = now
         if self.limits.rate:
             member.bucket = Bucket(self.limits.rate, self.limits.burst, now)
         if self._password is None:
-            self._enter(member, now)
+            self._welcome(member, now)
         else:
             self._move(member, OUTSIDE)
             self.deadlines.set(member, now + PASSWORD, Due.PASSWORD)
@@ -93,6 +100,7 @@ class Room(Lobby[M]):
         """Take what a member's link read; empty means its half-close. Input after its end is thrown away."""
         if member.stage not in _HEARD:
             return
+        self.now = now
         self.received += len(data)
         if self.limits.idle_timeout:
             member.heard = now
@@ -101,6 +109,8 @@ class Room(Lobby[M]):
             self._negotiate(member, member.decoder.telnet)
         if member.stage is OUTSIDE:
             items = self._unlock(member, items, now)
+        if member.stage is SILENT:
+            items = self._introduce(member, items)
         if items:
             self._take_in(member, items, now)
         if not data:
@@ -108,12 +118,31 @@ class Room(Lobby[M]):
         elif member.bucket:
             self._slow_down(member, member.bucket.spend(data, now), now)
 
+    def whisper(self, member: M, to: Person, line: bytes) -> None:
+        """Tell one person alone what a member says, and show it to that member.
+
+        Raises:
+            RefusedError: that one cannot be told.
+        """
+        view = to.view
+        if view is None:
+            raise RefusedError("nobody", f"{to.name} has lost the connection: not sent")
+        if view.overlaid > MAX_WHISPERED:
+            raise RefusedError("slow", f"{to.name} is slow to read: not sent")
+        sender = self.ledger.people[member.uid]
+        member.tell(member.log.dialect.private(None, to.name, line))
+        self.touch(member)
+        if to.uid not in self.ledger.ignored.by(sender.uid, sender.address.host):
+            view.tell(view.log.dialect.private(sender.name, None, line), answer=False)
+            self.touch(cast(M, view))
+
     def quit(self, member: M, now: float) -> None:
         """End a member that wants to go."""
         self.dismiss(member, now, "bye", LEFT)
 
     def tick(self, now: float) -> None:
         """Act on the deadlines that have come."""
+        self.now = now
         for member, due in self.deadlines.due(now):
             self._OVERDUE[due](self, member, now)
 
@@ -122,6 +151,9 @@ class Room(Lobby[M]):
 
     def _no_password(self, member: M, now: float) -> None:
         self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
+
+    def _stays_silent(self, member: M, now: float) -> None:
+        self.enter(member)
 
     def _look_again(self, member: M, now: float) -> None:
         """Have a paused member visited, as it may have gone, and read on if it has waited long enough."""
@@ -140,19 +172,59 @@ class Room(Lobby[M]):
             self.dismiss(member, now, f"{words.IDLE} for {self.limits.idle_timeout:g} s: bye", "idle")
 
     def _does_not_close(self, member: M, now: float) -> None:
-        self.leave(member, f"{member.reason}, without closing its end")
+        self.leave(member, now, f"{member.reason}, without closing its end")
 
     _OVERDUE: ClassVar = {
         Due.HANDSHAKE: _no_handshake,
         Due.PASSWORD: _no_password,
+        Due.GREETING: _stays_silent,
         Due.PAUSE: _look_again,
         Due.IDLE: _silent,
         Due.LINGER: _does_not_close,
     }
 
-    def _enter(self, member: M, now: float) -> None:
-        self.enter(member)
-        self._watch_idle(member, now)
+    def enter(self, member: M, name: str = "") -> None:
+        """See `Lobby.enter`."""
+        super().enter(member, name)
+        self._watch_idle(member, self.now)
+
+    def _welcome(self, member: M, now: float) -> None:
+        """Let somebody in who may come in, when it has said who it is, or has had a moment for that."""
+        if self.limits.greet_delay:
+            self._move(member, SILENT)
+            self.deadlines.set(member, now + self.limits.greet_delay, Due.GREETING)
+            self.touch(member)  # so that the deadline is looked at, whichever thread this is
+        else:
+            self.enter(member)
+
+    def _introduce(self, member: M, items: list[bytes | Rejected]) -> list[bytes | Rejected]:
+        """Let in who has said something, under its name if it begins with that; return what follows."""
+        if not items or items[0] in _REFUSALS:
+            return items
+        first, *rest = items
+        word, typed = commands.split(first.decode()) if isinstance(first, bytes) else ("", "")
+        if word != "/nick":
+            self.enter(member)
+            return items
+        name, answer = "", ""
+        try:
+            name = self.may_be_called(member, typed)
+            answer = f"you are {name} now"
+        except RefusedError as refused:  # nobody is kept out for a name
+            answer = refused.text
+        self.enter(member, name)
+        self.answer(member, answer)
+        return rest
+
+    def may_be_called(self, member: M, typed: str) -> str:
+        """The name that a member means, if it can have it.
+
+        Raises:
+            RefusedError: it cannot.
+        """
+        name = spelled(typed)
+        self.ledger.names.check(name, member.uid, member.address.host, self.now)
+        return name
 
     def _unlock(self, member: M, items: list[bytes | Rejected], now: float) -> list[bytes | Rejected]:
         """Look for the password in the input of a newcomer; return what follows it."""
@@ -161,7 +233,7 @@ class Room(Lobby[M]):
                 return items[at:]
             digest = hashlib.sha256(item if isinstance(item, bytes) else b"").digest()
             if hmac.compare_digest(digest, self._password or b""):
-                self._enter(member, now)
+                self._welcome(member, now)
                 return items[at + 1 :]
             member.tries += 1
             if member.tries == TRIES:
@@ -172,7 +244,7 @@ class Room(Lobby[M]):
 
     def _slow_down(self, member: M, seconds: float, now: float) -> None:
         """Have a member that has sent too much not be read for so many seconds."""
-        if not seconds or member.stage not in _HEARD:
+        if not seconds or member.stage not in (OUTSIDE, INSIDE):
             return
         if member.stage is OUTSIDE:
             self.dismiss(member, now, "too much: send the password first", "too much without the password")
@@ -224,7 +296,7 @@ class Room(Lobby[M]):
 
     def _say(self, member: M, lines: list[bytes]) -> None:
         if lines:
-            self.ledger.post(Said(member.uid, tuple(lines)))
+            self.post(Said(member.uid, tuple(lines)))
 
     def _obey(self, member: M, line: str, now: float) -> None:
         word, argument = commands.split(line)
@@ -232,7 +304,10 @@ class Room(Lobby[M]):
         if member.told > MAX_TOLD and not (command and command.always):
             self._ignore(member)
         elif command:
-            command.do(self, member, argument, now)
+            try:
+                command.do(self, member, argument, now)
+            except RefusedError as refused:
+                self.answer(member, refused.text)
         else:
             self.answer(member, commands.unknown(word, "says"))
 

@@ -19,12 +19,13 @@ from chatctl.descriptors import raise_limit
 from chatctl.layers import Layer
 from chatctl.room.door import FULL, Door
 from chatctl.room.limits import Limits
+from chatctl.room.lobby import FELL_BEHIND, GRACE
 from chatctl.room.room import SPEAKS_TLS, Room
-from chatctl.room.stages import FELL_BEHIND, GRACE, KNOCKING
+from chatctl.room.stages import KNOCKING, SILENT
 from chatctl.server.channel import Channel
 from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
-from chatctl.server.delivery import Delivery
+from chatctl.server.delivery import NO_WAIT, Delivery
 from chatctl.server.link import Link
 from chatctl.server.listener import Listener
 from chatctl.server.lock import Lock, held
@@ -42,6 +43,8 @@ certificates, and some of the refused (4). When there are more of those, newcome
 LOOKS = 4
 """Times that a round looks for more to read before it sends: fewer sends, each of more, and no timer. (Measured: a busy
 room of a hundred takes half the CPU in threads mode; with 16 looks no less.)"""
+
+_FIRST_WORDS = 4096  # bytes read of a newcomer at once
 
 _PARTING = 16  # links beyond the limit of users: of members that have left and not closed their end yet
 
@@ -181,8 +184,10 @@ class Server(abc.ABC):
         assert held(self.lock)
         now = time.monotonic()
         layered = link.layered
+        fresh = False
         if layered:
-            if layered.established and link.stage is KNOCKING:
+            fresh = layered.established and link.stage is KNOCKING
+            if fresh:
                 self.room.join(link, now)
             if layered.pending:
                 self.room.touch(link)
@@ -193,6 +198,23 @@ class Server(abc.ABC):
                 self.room.receive(link, b"", now)
         if layered and layered.failure:
             self._fail_tls(link, layered)
+        if fresh:
+            self.hear_out(link)
+
+    def hear_out(self, link: Link) -> None:
+        """Read a newcomer that is about to be greeted: it may have said already who it is."""
+        assert held(self.lock)
+        if link.stage is not SILENT or link.eof:
+            return
+        data: bytes | None = None
+        try:
+            data = link.channel.recv(_FIRST_WORDS, NO_WAIT)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.delivery.lose(link, error)
+            return
+        self.receive(link, data)
 
     def glance(self, link: Link) -> None:
         """Find out whether a link that is not read was reset."""
@@ -216,7 +238,7 @@ class Server(abc.ABC):
                 link.sock.shutdown(socket.SHUT_WR)
             self.room.progress(link, time.monotonic())
         if link.eof:
-            self.room.leave(link, link.reason)
+            self.room.leave(link, time.monotonic(), link.reason)
 
     def close(self, link: Link) -> None:
         """Close a link that is gone, and whose socket nobody uses."""
@@ -256,6 +278,7 @@ class Server(abc.ABC):
             self.room.knock(link, time.monotonic())
         else:
             self.room.join(link, time.monotonic())
+            self.hear_out(link)
         return None
 
     def _close_outlets(self) -> None:

@@ -147,4 +147,4 @@ class Delivery:
     def lose(self, link: Link, error: OSError) -> None:
         """Give up a link that failed."""
         assert held(self._lock)
-        self._room.leave(link, "reset" if isinstance(error, ConnectionError) else str(error.strerror))
+        self._room.leave(link, time.monotonic(), "reset" if isinstance(error, ConnectionError) else str(error.strerror))

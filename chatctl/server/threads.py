@@ -91,6 +91,8 @@ class ThreadsServer(Server):
     def _read(self, link: Link) -> None:
         """Read a link until its end: the life of its reader thread."""
         size = _RECEIVE_LAYERED if link.layered else _RECEIVE
+        with self.lock:
+            pass  # whoever lets it in reads it first, see `hear_out`, and holds the lock until that is done
         while not (link.eof or link.stage is GONE):
             data: bytes | None = None
             failure: OSError | None = None
@@ -209,7 +211,7 @@ class ThreadsServer(Server):
         try:
             _thread.start_new_thread(self._drain, (link,))
         except RuntimeError as error:
-            self.room.leave(link, f"stalled, and {error}")
+            self.room.leave(link, time.monotonic(), f"stalled, and {error}")
         else:
             self.delivery.stalled.add(link)
 

@@ -11,10 +11,10 @@ from chatctl.wire.address import Address
 
 
 class Entered(NamedTuple):
-    """Somebody comes in. Its number follows from when this is applied."""
+    """Somebody comes in, under a name, or without one. Its number follows from when this is applied."""
 
-    name: str
     address: Address
+    name: str = ""
 
 
 class Left(NamedTuple):

@@ -87,6 +87,11 @@ class LineDecoder:
         self._ended = False  # nothing gets through any more
 
     @property
+    def partial(self) -> bytes:
+        """What there is of a line that has not ended."""
+        return self._partial
+
+    @property
     def begun(self) -> bool:
         """Whether it is inside a line, or at the very start."""
         in_command = self.telnet is not None and self.telnet.begun

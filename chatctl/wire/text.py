@@ -95,9 +95,9 @@ def parse(line: str) -> Event:
         case ">" if notice := _CONNECTED.fullmatch(line):
             return Event(Kind.CONNECTED, line, users=int(notice[1]))
         case "*" if acted := _ACTED.fullmatch(line):
-            return Event(Kind.ACTION, line, *acted.groups())
+            return Event(Kind.ACTION, line, acted[1], acted[2])
         case "=" if notice := _RENAMED.fullmatch(line):
-            return Event(Kind.RENAMED, line, *notice.groups())
+            return Event(Kind.RENAMED, line, notice[1], notice[2])
         case "(" if told := _PRIVATE.fullmatch(line):
             to, name, text = told.groups()
             return Event(Kind.PRIVATE, line, name, text, to=to)

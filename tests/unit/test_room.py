@@ -8,8 +8,9 @@ import pytest
 from chatctl import __version__
 from chatctl.room.door import TOO_MANY, Door
 from chatctl.room.limits import Limits
+from chatctl.room.lobby import GRACE, LINGER
 from chatctl.room.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
-from chatctl.room.stages import FINISHED, GONE, GRACE, INSIDE, LINGER, OUTSIDE, Member, Stage
+from chatctl.room.stages import FINISHED, GONE, INSIDE, OUTSIDE, Member, Stage
 from chatctl.server.operation import Operator
 from chatctl.wire import Address
 
@@ -18,7 +19,7 @@ class Guests:
     """A room without sockets."""
 
     def __init__(self, *, password: bytes | None = None, **limits: Any) -> None:
-        self.room: Room[Member] = Room(Limits(**({"rate": 0} | limits)), password=password)
+        self.room: Room[Member] = Room(Limits(**({"rate": 0, "greet_delay": 0} | limits)), password=password)
 
     def arrive(self, address: str) -> Member:
         host, _, port = address.rpartition(":")
@@ -64,7 +65,7 @@ def test_who_lists_everybody() -> None:
     assert guests.say(asker, b"/who\n") == "! 2 users online\n! a:1 (you)\n! b:2\n"
 
 
-@pytest.mark.parametrize("command", [b"/x", b"/nick me", b"/whoever", b"/x a/b"])
+@pytest.mark.parametrize("command", [b"/x", b"/nickname me", b"/whoever", b"/x a/b"])
 def test_other_commands_are_reserved(command: bytes) -> None:
     """What looks like a command is never relayed."""
     guests = Guests()
@@ -276,7 +277,7 @@ def test_a_deadline_ends_with_its_stage() -> None:
     guests.room.tick(PASSWORD)
     assert member.stage is INSIDE
     guests.room.finish(member, PASSWORD, "left")
-    guests.room.leave(member, "left")
+    guests.room.leave(member, 0.0, "left")
     assert guests.room.deadlines.first is None
 
 
@@ -306,8 +307,8 @@ def test_places_are_counted_by_address() -> None:
     guests.room.finish(first, 0.0, "left")
     assert guests.room.users_from("192.0.2.7") == 3  # it has not closed its end
     assert guests.room.users_from("2001:db8::1") == 1
-    guests.room.leave(first, "left")
-    guests.room.leave(knocking, "reset")
+    guests.room.leave(first, 0.0, "left")
+    guests.room.leave(knocking, 0.0, "reset")
     assert guests.room.users_from("192.0.2.7") == 1
     assert guests.room.users == 2
 
@@ -319,12 +320,12 @@ def test_an_address_has_its_places_back() -> None:
     host = "192.0.2.7"
     for port in range(1_000):
         assert door.refusal(host, guests.room.users, guests.room.users_from(host)) is None
-        guests.room.leave(guests.join(f"{host}:{port}"), "left")
+        guests.room.leave(guests.join(f"{host}:{port}"), 0.0, "left")
     five = [guests.join(f"{host}:{port}") for port in range(5)]
     assert door.refusal(host, guests.room.users, guests.room.users_from(host)) == TOO_MANY
     for member in five:
         guests.room.finish(member, 0.0, "left")
-        guests.room.leave(member, "left")
+        guests.room.leave(member, 0.0, "left")
     assert door.refusal(host, guests.room.users, guests.room.users_from(host)) is None
     assert guests.room.users_from(host) == 0
     assert guests.room._hosts == {}  # and nothing is kept of an address that is no longer there
@@ -336,7 +337,7 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
     operator = Operator(server, lambda: tuple, print)  # type: ignore[arg-type]  # all that a ban looks at
     inside = [guests.join(f"192.0.2.7:{port}") for port in range(3)]
-    guests.room.leave(guests.join("198.51.100.1:1"), "left")
+    guests.room.leave(guests.join("198.51.100.1:1"), 0.0, "left")
     assert operator.ban("198.51.100.0/24") == ["198.51.100.0/24 banned, 0 ended"]
     assert guests.room.at(INSIDE) == inside
     assert operator.ban("192.0.2.0/24") == ["192.0.2.0/24 banned, 3 ended"]
@@ -381,7 +382,7 @@ def test_an_end_lifts_a_pause_and_is_named() -> None:
     guests.room.finish(hasty, 0.0, "left")
     assert not hasty.paused
     assert hasty in guests.room.touched()
-    guests.room.leave(hasty, "left")
+    guests.room.leave(hasty, 0.0, "left")
     assert hasty in guests.room.touched()
     assert guests.room.quiet is False  # the leave was said to all
     guests.room.moved()
@@ -427,7 +428,7 @@ def test_stages_follow_one_another_by_the_table() -> None:
         guests.room._move(member, OUTSIDE)
     guests.room.finish(member, 0.0, "left")
     assert guests.room.at(FINISHED) == [member]
-    guests.room.leave(member, "left")
+    guests.room.leave(member, 0.0, "left")
     guests.room.finish(member, 0.0, "left")
     assert (member.stage, guests.room.at(*[stage for stage in Stage if stage is not GONE])) == (GONE, [])
 

@@ -138,8 +138,8 @@ A = wire.Address("a", 1)
     ("data", "line"),
     [
         (wire.started(9999), "Chat Server started on port 9999."),
-        (text.own(Fact(Entered("a:1", A), 1, "a:1", 1)), "> Connected to the chat server (1 user online)"),
-        (text.others(Fact(Entered("a:1", A), 1, "a:1", 2)), "> New user a:1 entered (2 users online)"),
+        (text.own(Fact(Entered(A), 1, "a:1", 1)), "> Connected to the chat server (1 user online)"),
+        (text.others(Fact(Entered(A), 1, "a:1", 2)), "> New user a:1 entered (2 users online)"),
         (text.others(Fact(Left(1), 9, "a:1", 0)), "< The user a:1 left (0 user online)"),
         (text.others(Fact(Said(1, (b"x", b"y")), 2, "a:1", 2)), "[a:1] x\n[a:1] y"),
         (text.own(Fact(Said(1, (b"x",)), 2, "a:1", 2)), "[You] x"),
