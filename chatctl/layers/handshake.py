@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import NoReturn
 
 from chatctl.errors import NetworkError
-from chatctl.layers.tls import TLS, NotTLS, explain
+from chatctl.layers.tls import TLS, NotTLS
 from chatctl.wire import Kind, LineDecoder, Rejected, parse
 from chatctl.wire.words import NEEDS_PASSWORD
 
@@ -55,7 +55,7 @@ def client_side(layer: TLS, trouble: str) -> Generator[bytes, bytes, NoReturn]:
             raise NetworkError(f"the server refused: {refusal}") from error
         raise NetworkError(f"{trouble}: it does not speak TLS: leave --tls out") from error
     except ssl.SSLError as error:
-        raise NetworkError(f"{trouble}: {explain(error)}") from error
+        raise NetworkError(f"{trouble}: {layer.explain(error)}") from error
     except OSError as error:
         what = "no answer" if isinstance(error, TimeoutError) else error.strerror
         raise NetworkError(f"{trouble}: {what} in the TLS handshake: does it speak TLS?") from error
