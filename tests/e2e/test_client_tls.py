@@ -252,6 +252,22 @@ def test_another_certificate_than_that_of_the_pin(
     assert member.end() == (1, [], f"chatctl {command}: cannot connect to 127.0.0.1 port {port}: {reason}\n")
 
 
+def test_a_server_that_signed_its_certificate_itself(program: Callable[..., Program], tmp_path: Path) -> None:
+    """The user is told of --tls-pin, and where the fingerprint comes from: it is not the one that was just seen."""
+    made = run("cert", "localhost", "--out", str(tmp_path))
+    assert made.returncode == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    member = program("client", "--tls", host="localhost")
+    port = member.sock.getsockname()[1]
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        member.serve(context)
+    reason = (
+        "its certificate is signed by itself: give its fingerprint, which the server prints at its start, as --tls-pin"
+    )
+    assert member.end() == (1, [], f"chatctl client: cannot connect to localhost port {port}: {reason}\n")
+
+
 @pytest.mark.parametrize("greeting", [WELCOME, ASKED, "220 a mail server"])
 @both
 def test_a_plain_port(program: Callable[..., Program], command: str, greeting: str) -> None:
