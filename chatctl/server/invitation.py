@@ -126,5 +126,5 @@ def _closed(file: str) -> str:
         found = os.stat(file)
         own = found.st_uid == os.geteuid()
         if stat.S_ISREG(found.st_mode) and found.st_mode & (0o044 if own else 0o004):
-            return "go=" if own else "o="
+            return "600" if own else "o-r"
     return ""

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Window, run
 from tests.rooms import COMMAND, PATIENCE, Certificates, Room, environment
 
 
-@pytest.mark.parametrize("command", [[], ["server"], ["client"], ["bot"]])
+@pytest.mark.parametrize("command", [[], ["server"], ["client"], ["bot"], ["cert"]])
 def test_help(command: list[str]) -> None:
     """Every command explains itself."""
     result = run(*command, "--help")
@@ -198,7 +198,7 @@ def test_warnings_at_the_start(mode: str, tmp_path: Path) -> None:
     room.stop()
     plain = "the password crosses the network in plain text: give --tls-cert FILE (chatctl cert makes one)"
     assert room.stderr == (
-        f"chatctl server: {plain}\nchatctl server: others on this machine can read {password}: chmod go= {password}\n"
+        f"chatctl server: {plain}\nchatctl server: others on this machine can read {password}: chmod 600 {password}\n"
     )
 
 

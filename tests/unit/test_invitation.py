@@ -107,7 +107,7 @@ def test_a_file_that_others_can_read(tmp_path: Path, mode: int, open_to_others: 
     file = tmp_path / "a key"
     file.touch()
     file.chmod(mode)
-    expected = [f"others on this machine can read {file}: chmod go= '{file}'"] if open_to_others else []
+    expected = [f"others on this machine can read {file}: chmod 600 '{file}'"] if open_to_others else []
     assert warnings(Way("::1", [Address("::1", 9999)]), [str(file), str(tmp_path / "missing")]) == expected
 
 
@@ -119,7 +119,7 @@ def test_a_file_of_somebody_else(tmp_path: Path, mode: int, open_to_others: bool
     file.touch()
     file.chmod(mode)
     os.chown(file, 12345, 12345)
-    expected = [f"others on this machine can read {file}: chmod o= {file}"] if open_to_others else []
+    expected = [f"others on this machine can read {file}: chmod o-r {file}"] if open_to_others else []
     assert warnings(Way("::1", [Address("::1", 9999)]), [str(file)]) == expected
 
 
