@@ -9,7 +9,7 @@ import os
 import click
 
 from chatctl import __version__
-from chatctl.cli import bench, bot, client, server
+from chatctl.cli import bench, bot, cert, client, server
 from chatctl.errors import ChatctlError
 
 
@@ -67,5 +67,5 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "chatctl", "_CHATCTL_COMPLETE").source())
 
 
-for module in (server, client, bot, bench):
+for module in (server, client, bot, bench, cert):
     cli.add_command(module.command)

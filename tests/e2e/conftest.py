@@ -88,6 +88,10 @@ class Program:
         """Do the server's side of the handshake with a certificate for some names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(*(identities or ("127.0.0.1",)), **options).configure_cert(context)
+        return self.serve(context)
+
+    def serve(self, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Do the server's side of the handshake."""
         self.said.close()
         self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
         self.said = self.sock.makefile("rb")

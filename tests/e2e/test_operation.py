@@ -149,6 +149,7 @@ def test_a_second_signal_with_a_console_that_nobody_reads(mode: str) -> None:
         (["--password-file", "/nonexistent"], "cannot read /nonexistent: No such file or directory"),
         (["--tls-cert", "/nonexistent"], "cannot read /nonexistent: No such file or directory"),
         (["--tls-cert", "SERVER", "--tls-key", "/nonexistent"], "cannot read /nonexistent: No such file or directory"),
+        (["--tls-cert", "ALONE"], "--tls-cert ALONE without a private key in it: give --tls-key FILE"),
         (["--tls-cert", "/dev/null"], "cannot use /dev/null: no certificate and key in PEM format are in there"),
         (
             ["--tls-cert", "SERVER", "--tls-key", "CLIENT"],
@@ -163,7 +164,7 @@ def test_a_second_signal_with_a_console_that_nobody_reads(mode: str) -> None:
 def test_files_that_cannot_be_used(mode: str, tmp_path: Path, flags: list[str], message: str) -> None:
     """One line that names the file, and status 1, before the port is bound: it is not even looked at."""
     files = Certificates(tmp_path)
-    names = {"SERVER": str(files.server), "CLIENT": str(files.client)}
+    names = {"SERVER": str(files.server), "CLIENT": str(files.client), "ALONE": str(files.authority)}
     for name, path in names.items():
         message = message.replace(name, path)
     result = run("server", "no-such-host.invalid", "0", "--mode", mode, *(names.get(flag, flag) for flag in flags))
