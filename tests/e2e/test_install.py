@@ -1,11 +1,18 @@
 """What comes before the first run: the extras, the checkout's own program, the shells' completion."""
 
+import shutil
 import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
+from chatctl import __version__
 from chatctl.errors import installing
 from tests.rooms import PATIENCE, environment
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("extra", ["bench", "metrics", "plot"])
@@ -19,3 +26,52 @@ def test_what_to_type_for_an_extra(extra: str) -> None:
         env=environment(PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_ROOT_USER_ACTION="ignore"),
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what `scripts/chatctl` needs, in a folder with a blank in its name."""
+    copy = tmp_path / "a checkout"
+    copy.mkdir()
+    for name in ("chatctl", "scripts"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+def first_words(program: Path) -> tuple[str, bool]:
+    """What ``--version`` of a checkout's program says, and whether it had to install; no package is downloaded.
+
+    The packages of the tests are lent to it: those that chatctl needs, and those that pip needs to install it.
+    """
+    lent = {"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHON": sys.executable}
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_ROOT_USER_ACTION": "ignore"}
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=3 * PATIENCE, env=environment(**lent, **offline)
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == done.stderr.startswith("chatctl: installing"), done.stderr
+    return done.stdout, bool(done.stderr)
+
+
+@pytest.mark.timeout(300)
+def test_a_checkout_installs_itself(checkout: Path, tmp_path: Path) -> None:
+    """Through symbolic links too, once, and again when it was moved or its needs have changed; it says so on stderr."""
+    (tmp_path / "bin").mkdir()
+    link, linked = tmp_path / "bin" / "chat", tmp_path / "bin" / "chatctl"
+    linked.symlink_to(Path("..") / checkout.name / "scripts" / "chatctl")
+    link.symlink_to(linked)
+    said = f"chatctl {__version__}\n"
+    assert first_words(link) == (said, True)
+    assert first_words(link) == (said, False)
+
+    moved = checkout.rename(tmp_path / "moved")
+    (moved / "chatctl" / "__init__.py").write_text('__version__ = "2"\n')
+    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", True)
+    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", False)
+
+    with (moved / "pyproject.toml").open("a") as file:
+        file.write("# a package more\n")
+    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", True)
+    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", False)
