@@ -1,16 +1,20 @@
 """What comes before the first run: the extras, the checkout's own program, the shells' completion."""
 
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from chatctl import __version__
 from chatctl.errors import installing
-from tests.rooms import PATIENCE, environment
+from tests.e2e.conftest import run
+from tests.rooms import COMMAND, PATIENCE, environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,3 +79,39 @@ def test_a_checkout_installs_itself(checkout: Path, tmp_path: Path) -> None:
         file.write("# a package more\n")
     assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", True)
     assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", False)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody new, who has chatctl on the PATH."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "chatctl"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "home").mkdir()
+    plain = environment(HOME=str(tmp_path / "home"))
+    return plain | {"PATH": f"{program.parent}:{plain['PATH']}"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, fresh: dict[str, str]) -> None:
+    """What ``completion --help`` says is typed in a shell that is as new as its home, and Tab knows the commands."""
+    if not shutil.which(shell, path=fresh["PATH"]):
+        pytest.skip(f"{shell} is not installed")
+    said = re.findall(r"^ +((?:echo|mkdir|chatctl completion) .*)$", run("completion", "--help").stdout, re.MULTILINE)
+    typed = "\n".join(line for line in said if shell in line)
+    assert "completion" in typed
+    subprocess.run([shell, "-c", typed], check=True, timeout=PATIENCE, env=fresh)
+    if shell == "fish":
+        asked = [shell, "-c", "complete -C 'chatctl ser'"]
+        shown = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=PATIENCE, env=fresh).stdout
+        assert shown.startswith("server\tRun a room")
+        return
+    with (Path(fresh["HOME"]) / f".{shell}rc").open("a") as startup:
+        startup.write("PS1='ready> '\n")
+    terminal = pexpect.spawn(shell, ["-i"], env=fresh, encoding="utf-8", timeout=PATIENCE)
+    terminal.expect_exact("ready> ")
+    terminal.send("chatctl ser\t--help; exit\r")
+    terminal.expect_exact("Usage: chatctl server")
+    assert "not found" not in terminal.read()
+    terminal.close()
