@@ -17,17 +17,18 @@ from tests.e2e.conftest import run
 from tests.rooms import COMMAND, PATIENCE, environment
 
 ROOT = Path(__file__).parents[2]
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
 
 
 @pytest.mark.parametrize("extra", ["bench", "metrics", "plot"])
-def test_what_to_type_for_an_extra(extra: str) -> None:
+def test_what_to_type_for_an_extra(extra: str, tmp_path: Path) -> None:
     """It is a command as it stands, and pip knows the extra: all of it is here already, so nothing is downloaded."""
     done = subprocess.run(
         ["sh", "-c", installing(extra)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
-        env=environment(PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_ROOT_USER_ACTION="ignore"),
+        env=environment(HOME=str(tmp_path), **OFFLINE),
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -49,11 +50,9 @@ def first_words(program: Path) -> tuple[str, bool]:
 
     The packages of the tests are lent to it: those that chatctl needs, and those that pip needs to install it.
     """
-    lent = {"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHON": sys.executable}
-    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_ROOT_USER_ACTION": "ignore"}
-    done = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, timeout=3 * PATIENCE, env=environment(**lent, **offline)
-    )
+    lent = {"PYTHONPATH": sysconfig.get_path("purelib"), "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # 0 is yes
+    settings = environment(HOME=str(program.parent), PYTHON=sys.executable, **lent, **OFFLINE)
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=3 * PATIENCE, env=settings)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == done.stderr.startswith("chatctl: installing"), done.stderr
     return done.stdout, bool(done.stderr)
