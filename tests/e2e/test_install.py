@@ -80,6 +80,19 @@ def test_a_checkout_installs_itself(checkout: Path, tmp_path: Path) -> None:
     assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", False)
 
 
+def test_a_wheel_has_the_examples(tmp_path: Path) -> None:
+    """What pipx or pip install plays them as a checkout does."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, check=True, timeout=PATIENCE, env=environment())
+    (wheel,) = tmp_path.glob("*.whl")
+    shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
+    installed = environment(PYTHONPATH=str(tmp_path / "installed"))
+    check = [*COMMAND, "bot", "--check", "--script", "example:smoke"]
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, env=installed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "example:smoke: " in done.stdout
+
+
 @pytest.fixture
 def fresh(tmp_path: Path) -> dict[str, str]:
     """The environment of somebody new, who has chatctl on the PATH."""
