@@ -45,13 +45,21 @@ def checkout(tmp_path: Path) -> Path:
     return copy
 
 
-def first_words(program: Path) -> tuple[str, bool]:
-    """What ``--version`` of a checkout's program says, and whether it had to install; no package is downloaded.
+@pytest.fixture
+def lent(tmp_path: Path) -> Path:
+    """The packages of the tests: those that chatctl needs, and those that pip needs to install it, but not pip."""
+    folder = tmp_path / "lent"
+    folder.mkdir()
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if not package.name.startswith("pip"):
+            (folder / package.name).symlink_to(package)
+    return folder
 
-    The packages of the tests are lent to it: those that chatctl needs, and those that pip needs to install it.
-    """
-    lent = {"PYTHONPATH": sysconfig.get_path("purelib"), "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # 0 is yes
-    settings = environment(HOME=str(program.parent), PYTHON=sys.executable, **lent, **OFFLINE)
+
+def first_words(program: Path, lent: Path) -> tuple[str, bool]:
+    """What ``--version`` of a checkout's program says, and whether it had to install; no package is downloaded."""
+    offline = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", **OFFLINE}  # 0 is yes
+    settings = environment(HOME=str(program.parent), PYTHON=sys.executable, PYTHONPATH=str(lent), **offline)
     done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=3 * PATIENCE, env=settings)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == done.stderr.startswith("chatctl: installing"), done.stderr
@@ -59,25 +67,26 @@ def first_words(program: Path) -> tuple[str, bool]:
 
 
 @pytest.mark.timeout(300)
-def test_a_checkout_installs_itself(checkout: Path, tmp_path: Path) -> None:
+def test_a_checkout_installs_itself(checkout: Path, lent: Path, tmp_path: Path) -> None:
     """Through symbolic links too, once, and again when it was moved or its needs have changed; it says so on stderr."""
     (tmp_path / "bin").mkdir()
     link, linked = tmp_path / "bin" / "chat", tmp_path / "bin" / "chatctl"
     linked.symlink_to(Path("..") / checkout.name / "scripts" / "chatctl")
     link.symlink_to(linked)
     said = f"chatctl {__version__}\n"
-    assert first_words(link) == (said, True)
-    assert first_words(link) == (said, False)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)  # not finished
+    assert first_words(link, lent) == (said, True)
+    assert first_words(link, lent) == (said, False)
 
     moved = checkout.rename(tmp_path / "moved")
     (moved / "chatctl" / "__init__.py").write_text('__version__ = "2"\n')
-    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", True)
-    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", False)
+    assert first_words(moved / "scripts" / "chatctl", lent) == ("chatctl 2\n", True)
+    assert first_words(moved / "scripts" / "chatctl", lent) == ("chatctl 2\n", False)
 
     with (moved / "pyproject.toml").open("a") as file:
         file.write("# a package more\n")
-    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", True)
-    assert first_words(moved / "scripts" / "chatctl") == ("chatctl 2\n", False)
+    assert first_words(moved / "scripts" / "chatctl", lent) == ("chatctl 2\n", True)
+    assert first_words(moved / "scripts" / "chatctl", lent) == ("chatctl 2\n", False)
 
 
 def test_a_wheel_has_the_examples(tmp_path: Path) -> None:
