@@ -7,14 +7,12 @@ import contextlib
 import ipaddress
 import os
 import re
-import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from chatctl.errors import ResourceError
+from chatctl.errors import ResourceError, installing
 
 DAYS = 3650
 """Days that a certificate is valid: ten years, as nothing will renew it."""
@@ -134,8 +132,8 @@ def _by_openssl(hosts: Sequence[str]) -> Pair:
             capture_output=True,
         )
     except OSError as error:
-        install = f"{shlex.quote(sys.executable)} -m pip install 'chatctl[tls]'"
-        raise ResourceError(f"it needs the package cryptography: {install} (or the program openssl)") from error
+        needs = f"it needs the package cryptography: {installing('tls')} (or the program openssl)"
+        raise ResourceError(needs) from error
     blocks = {block[1].rpartition(b" ")[2]: block[0] for block in _BLOCK.finditer(run.stdout)}
     if run.returncode or blocks.keys() != {b"KEY", b"CERTIFICATE"}:
         why = run.stderr.decode(errors="replace").strip().rpartition("\n")[2]
