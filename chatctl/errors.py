@@ -16,6 +16,9 @@ Each is raised with one line for stderr that says what to do; that of a script i
 client and the bot ends with 130, usage errors with 2 (click's own).
 """
 
+import shlex
+import sys
+
 
 class ChatctlError(Exception):
     """A reason to end, for the user to read; ``status`` is the exit status."""
@@ -71,3 +74,12 @@ class DeadlineError(ChatctlError):
     """A run took longer than it was given (as timeout(1) says it)."""
 
     status = 124
+
+
+def installing(extra: str) -> str:
+    """What to type to have an extra of chatctl, for the end of an error.
+
+    It names the interpreter that runs: chatctl is often in an environment of its own, as with pipx or in a checkout,
+    where the ``pip`` of the PATH installs nothing that this process could import.
+    """
+    return f"{shlex.quote(sys.executable)} -m pip install 'chatctl[{extra}]'"

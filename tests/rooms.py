@@ -192,6 +192,8 @@ class Certificates:
         server = self.trusted.issue_cert("localhost", "127.0.0.1", "::1", "::")
         server.private_key_and_cert_chain_pem.write_to_path(self.server)
         self.trusted.issue_cert("someone@example.org").private_key_and_cert_chain_pem.write_to_path(self.client)
+        for private in (self.server, self.client):
+            private.chmod(0o600)
 
     def context(self, *, identity: bool = False) -> ssl.SSLContext:
         """What a client that trusts the authority speaks TLS with; one with an identity has a certificate itself."""

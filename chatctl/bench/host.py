@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from chatctl.errors import ResourceError
+from chatctl.errors import ResourceError, installing
 
 try:
     import psutil
 except ImportError as error:
-    raise ResourceError("it needs the package psutil: pip install 'chatctl[bench]'") from error
+    raise ResourceError(f"it needs the package psutil: {installing('bench')}") from error
 
 _ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PATIENCE = 10.0  # seconds for a server to start, or to end

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from chatctl.bench.report import Row, machine
 from chatctl.bench.runner import Plan
-from chatctl.errors import ResourceError
+from chatctl.errors import ResourceError, installing
 
 try:
     from matplotlib import rcParams
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 except ImportError as error:
-    raise ResourceError("--plot needs the package matplotlib: pip install 'chatctl[plot]'") from error
+    raise ResourceError(f"--plot needs the package matplotlib: {installing('plot')}") from error
 
 _LOOKS = [("#0b5394", "o", "-"), ("#b45f06", "s", "--"), ("#38761d", "^", ":")]  # told apart without colours too
 

@@ -5,6 +5,7 @@ timer calls it at its deadline. So a thousand bots are a thousand sockets, and n
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from chatctl import wire
@@ -49,6 +50,7 @@ class Member:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
+        self._finished = asyncio.Event()  # set with the interpreter's word: it ends a pause between two attempts
 
     async def run(self) -> None:
         """Be there until all is done.
@@ -82,6 +84,7 @@ class Member:
         if self._link and data:
             self._link.send(data)
         if self.interpreter.finished:
+            self._finished.set()
             self._set_timer(None)
             if self._link and not self._stay.leaving:
                 self._stay.leaving = True
@@ -102,7 +105,9 @@ class Member:
                     account = f": {speech.account()}" if speech.missing else ""
                     raise NetworkError(f"{self.interpreter.place}{error}{account}") from error
                 self._note(f"{error}: again in {delay:.0f} s")
-                await asyncio.sleep(delay)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._finished.wait()
             if self.interpreter.finished or self._failure:
                 return
 

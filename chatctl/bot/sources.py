@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from chatctl.bot.script import Script, parse
 from chatctl.errors import InputError, ScriptError
@@ -10,18 +11,21 @@ from chatctl.peer.stay import MAX_LINE
 from chatctl.peer.typed import clean_lines, lines_of
 from chatctl.wire import LineDecoder
 
+_EXAMPLES = Path(__file__).with_name("examples")
+
 
 def script(file: str) -> Script:
-    """The script in a file; ``-`` is stdin.
+    """The script in a file; ``-`` is stdin, and ``example:NAME`` one of those that come with the program.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or no example is called so.
         ScriptError: it is not one.
     """
     name = "stdin" if file == "-" else file
     try:
         with contextlib.ExitStack() as stack:
-            data = stack.enter_context(open(0 if file == "-" else file, "rb", closefd=file != "-")).read()
+            path = _example(name) if name.startswith("example:") else file
+            data = stack.enter_context(open(0 if file == "-" else path, "rb", closefd=file != "-")).read()
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
     try:
@@ -29,6 +33,13 @@ def script(file: str) -> Script:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode().split("\n")
         raise ScriptError(f"{name}:{len(before)}:{len(before[-1]) + 1}: this is not UTF-8: save it as that") from error
+
+
+def _example(name: str) -> Path:
+    examples = {f"example:{path.stem}": path for path in sorted(_EXAMPLES.glob("*.chat"))}
+    if name not in examples:
+        raise InputError(f"no example is called {name!r}: there are {', '.join(examples)}")
+    return examples[name]
 
 
 def lines(file: str, messages: Sequence[str], stack: contextlib.ExitStack) -> Iterable[list[bytes]]:

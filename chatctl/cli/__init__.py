@@ -9,7 +9,7 @@ import os
 import click
 
 from chatctl import __version__
-from chatctl.cli import bench, bot, client, server
+from chatctl.cli import bench, bot, cert, client, server
 from chatctl.errors import ChatctlError
 
 
@@ -57,15 +57,22 @@ def cli() -> None:
 def completion(shell: str) -> None:
     """Print a script that completes chatctl's commands and options in SHELL.
 
-    Have it read when the shell starts: eval "$(chatctl completion bash)" in ~/.bashrc, the same with zsh in ~/.zshrc;
-    chatctl completion fish > ~/.config/fish/completions/chatctl.fish
-    """
+    \b
+    Have the shell read it when it starts (bash 4.4 or later):
+      echo 'eval "$(chatctl completion bash)"' >> ~/.bashrc
+      echo 'eval "$(chatctl completion zsh)"' >> ~/.zshrc
+      mkdir -p ~/.config/fish/completions
+      chatctl completion fish > ~/.config/fish/completions/chatctl.fish
+    """  # noqa: D301
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)
     assert found
-    click.echo(found(cli, {}, "chatctl", "_CHATCTL_COMPLETE").source())
+    script = found(cli, {}, "chatctl", "_CHATCTL_COMPLETE").source()
+    if shell == "zsh":  # a fresh one has no compdef; the first line stays, which zsh looks for in the files of fpath
+        script = script.replace("\n", "\n(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n", 1)
+    click.echo(script)
 
 
-for module in (server, client, bot, bench):
+for module in (server, client, bot, bench, cert):
     cli.add_command(module.command)

@@ -17,7 +17,12 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 @click.argument("port", type=click.IntRange(1, 65535), required=False)
 @click.argument("file", required=False, type=_FILE)
 @click.option("-m", "messages", metavar="TEXT", multiple=True, help="Say TEXT instead of a file; repeatable.")
-@click.option("--script", metavar="FILE", type=_FILE, help="Do what FILE says, see below; - is stdin.")
+@click.option(
+    "--script",
+    metavar="FILE",
+    type=click.Path(),
+    help="Do what FILE says, see below; - is stdin; example:smoke is one that comes with chatctl, example: lists them.",
+)
 @click.option("--check", is_flag=True, help="Only read the script, and print how it was understood; no IP, no PORT.")
 @click.option(
     "--bots", metavar="NUMBER", type=click.IntRange(1, 100_000), default=1, show_default=True, help="So many do it."

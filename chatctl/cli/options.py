@@ -39,11 +39,27 @@ def place(text: str) -> str:
     return text
 
 
+def fingerprint(text: str) -> str:
+    """The fingerprint of a certificate."""
+    from chatctl.layers.certificate import read_fingerprint
+
+    try:
+        return read_fingerprint(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: the server prints it at its start.") from error
+
+
 def way_in(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that enters a room the options for its TLS and its password."""
 
     @click.option("--tls", "speak_tls", is_flag=True, help="Speak TLS; the other --tls options mean it as well.")
     @click.option("--tls-ca", metavar="FILE", help="Trust the authorities in FILE (PEM) and no others.")
+    @click.option(
+        "--tls-pin",
+        metavar="sha256:HEX",
+        type=fingerprint,
+        help="Trust the certificate with this fingerprint, whatever it says, and no other; the server prints it.",
+    )
     @click.option("--tls-cert", metavar="FILE", help="Show the certificate in FILE (PEM) if the server asks for one.")
     @click.option("--tls-key", metavar="FILE", help="Its private key, if that is not in the same file.")
     @click.option(
@@ -55,6 +71,7 @@ def way_in(command: Callable[..., None]) -> Callable[..., None]:
     def enter(
         speak_tls: bool,
         tls_ca: str | None,
+        tls_pin: str | None,
         tls_cert: str | None,
         tls_key: str | None,
         password_file: str | None,
@@ -62,11 +79,13 @@ def way_in(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if tls_key is not None and tls_cert is None:
             raise click.UsageError("--tls-key needs --tls-cert FILE")
+        if tls_pin is not None and tls_ca is not None:
+            raise click.UsageError("give either --tls-pin or --tls-ca, not both")
         context = None
-        if speak_tls or tls_ca is not None or tls_cert is not None:  # "" is a variable that is not set, not plain text
+        if speak_tls or (tls_ca, tls_pin, tls_cert) != (None,) * 3:  # "" is a variable that is not set, not plain text
             from chatctl.layers.tls import client_context
 
-            context = client_context(tls_ca, tls_cert, tls_key)
+            context = client_context(tls_ca, tls_cert, tls_key, tls_pin)
         from chatctl import password
 
         command(**arguments, tls=context, password=password.given(password_file))

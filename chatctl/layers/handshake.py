@@ -5,8 +5,10 @@ import ssl
 from collections.abc import Generator
 from typing import NoReturn
 
-from chatctl.errors import NetworkError
-from chatctl.layers.tls import TLS, NotTLS, explain
+from chatctl.errors import NetworkError, ResourceError
+from chatctl.layers import Layer
+from chatctl.layers.certificate import Certificate
+from chatctl.layers.tls import TLS, NotTLS
 from chatctl.wire import Kind, LineDecoder, Rejected, parse
 from chatctl.wire.words import NEEDS_PASSWORD
 
@@ -55,10 +57,33 @@ def client_side(layer: TLS, trouble: str) -> Generator[bytes, bytes, NoReturn]:
             raise NetworkError(f"the server refused: {refusal}") from error
         raise NetworkError(f"{trouble}: it does not speak TLS: leave --tls out") from error
     except ssl.SSLError as error:
-        raise NetworkError(f"{trouble}: {explain(error)}") from error
+        raise NetworkError(f"{trouble}: {layer.explain(error)}") from error
     except OSError as error:
         what = "no answer" if isinstance(error, TimeoutError) else error.strerror
         raise NetworkError(f"{trouble}: {what} in the TLS handshake: does it speak TLS?") from error
+
+
+def certificate_of(server: Layer) -> Certificate:
+    """What the server's side of a connection shows its clients; one of them, in memory, has a look.
+
+    Args:
+        server: at its beginning; no connection can be made with it any more.
+
+    Raises:
+        ResourceError: no client could use it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    client = TLS(context)
+    client.start()
+    try:
+        while not client.established:
+            server.receive(client.send(b""))
+            client.receive(server.send(b""))
+    except ssl.SSLError as error:
+        raise ResourceError(f"no client could use the certificate: {client.explain(error)}") from error
+    return client.certificate
 
 
 def _refusal(data: bytes) -> Generator[bytes, bytes, str | None]:

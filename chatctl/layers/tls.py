@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chatctl.errors import ResourceError
+from chatctl.layers.certificate import Certificate, WrongCertificate, names, shown, trust_only
+from chatctl.layers.reasons import explain
 
 RECORD = 16384
 """Bytes of plain text that fit in one record (RFC 8446, section 5.1)."""
@@ -28,29 +30,6 @@ _MAX_EMPTY = 256
 costs more than a hundred times its bytes, and an answer; a peer that means well sends one in millions of records."""
 
 _RECORDS = range(0x14, 0x18)  # the first byte of whatever TLS sends: the type of a record (RFC 8446, section 5.1)
-
-_VERIFICATION = {  # X509_STORE_CTX_get_error(3)
-    9: "its certificate is not valid yet: check the clock of this machine",
-    10: "its certificate has expired",
-    18: "its certificate is signed by itself: give it as --tls-ca FILE, if you trust it",
-    19: "its certificate comes from an unknown authority: give that one's as --tls-ca FILE, if you trust it",
-    20: "its certificate comes from an unknown authority: give that one's as --tls-ca FILE, if you trust it",
-    62: "its certificate is for another name: connect to the name that it was made for",
-    64: "its certificate is for another address: connect to the name that it was made for",
-}
-
-_WANTS_CERTIFICATE = "the server asks for a client certificate: give --tls-cert and --tls-key"
-
-_REASONS = {  # OpenSSL's names
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server and this side have no way of encryption in common, or "
-    + _WANTS_CERTIFICATE,
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _WANTS_CERTIFICATE,
-    "TLSV1_ALERT_PROTOCOL_VERSION": "the other side speaks no TLS 1.2 or later",
-    "TLSV1_ALERT_UNKNOWN_CA": "the other side does not know the authority of this side's certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "the other side does not accept this side's certificate",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "this side's certificate has expired",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the other side does not accept this side's certificate",
-}
 
 
 class NotTLS(ssl.SSLError):
@@ -138,6 +117,8 @@ class TLS:
     def send(self, data: bytes | memoryview) -> bytes:
         """Encrypt plain text; return that and all else there is to be sent, which must go before what comes next."""
         with self._lock:
+            if data and self.error:
+                raise self.error
             while data:
                 data = data[self._tls.write(data) :]
             return self._outgoing.read()
@@ -152,7 +133,13 @@ class TLS:
 
     def explain(self, error: OSError) -> str:
         """What went wrong, in words for the user."""
-        return explain(error)
+        with self._lock:
+            return explain(error, names(self._tls) if isinstance(error, ssl.SSLCertVerificationError) else ())
+
+    @property
+    def certificate(self) -> Certificate:
+        """What the other side has shown, trusted or not, once this is ``established``."""
+        return shown(self._tls)
 
     @property
     def pending(self) -> bool:
@@ -186,9 +173,15 @@ class TLS:
         return []
 
     def _shake_hands(self) -> None:
-        with contextlib.suppress(ssl.SSLWantReadError):
+        try:
             self._tls.do_handshake()
             self.established = True
+        except ssl.SSLWantReadError:
+            pass
+        except WrongCertificate as error:
+            self.error = error
+            self._outgoing.read()  # a stranger is told nothing, and not shown this side's own certificate
+            raise
 
 
 def server_context(certificate: str, key: str | None, client_ca: str | None) -> ssl.SSLContext:
@@ -213,34 +206,29 @@ def server_context(certificate: str, key: str | None, client_ca: str | None) -> 
     return context
 
 
-def client_context(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """What the client's side of a connection is made from. The server's name is checked.
+def client_context(ca: str | None, certificate: str | None, key: str | None, pin: str | None = None) -> ssl.SSLContext:
+    """What the client's side of a connection is made from. The server's name is checked, unless there is a pin.
 
     Args:
         ca: a PEM file with the authorities that the server's certificate must come from; None: those of this machine.
         certificate: a PEM file with a certificate for servers that ask for one.
         key: a PEM file with its private key; None: that is in the same file.
+        pin: the `fingerprint` of the one certificate to trust, whatever it says, instead of authorities.
 
     Raises:
         ResourceError: a file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca is not None:
+    if pin is not None:
+        trust_only(context, pin)
+    elif ca is not None:
         _load_authorities(context, ca)
     else:
         context.load_default_certs()
     if certificate is not None:
         _load_certificate(context, certificate, key)
     return context
-
-
-def explain(error: OSError) -> str:
-    """What went wrong, in words for the user."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _VERIFICATION.get(error.verify_code, f"its certificate is not accepted: {error.verify_message}")
-    reason: str = getattr(error, "reason", None) or str(error.args[0])
-    return _REASONS.get(reason, reason.lower().replace("_", " "))
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
@@ -257,6 +245,8 @@ def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None
     except ssl.SSLError as error:
         if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
             raise ResourceError(f"cannot use {files}: the key is another certificate's") from error
+        if key is None and b"-----BEGIN CERTIFICATE-----" in Path(certificate).read_bytes():
+            raise ResourceError(f"--tls-cert {certificate} without a private key in it: give --tls-key FILE") from error
         if error.reason in (None, "NO_START_LINE", "PEM_LIB"):
             raise ResourceError(f"cannot use {files}: no certificate and key in PEM format are in there") from error
         raise ResourceError(f"cannot use {files}: {explain(error)}") from error

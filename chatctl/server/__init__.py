@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from chatctl.errors import ListenError, ResourceError
@@ -128,14 +129,16 @@ def serve(
         ListenError: an address cannot be had.
         ResourceError: a file cannot be used.
     """
-    from chatctl.server import console, operation, systemd
+    from chatctl.server import console, invitation, operation, systemd
     from chatctl.server.base import within_descriptors
 
     with contextlib.ExitStack() as stack:
         diagnostics = console.Diagnostics(_STDERR)
         stack.callback(diagnostics.finish, timeout=0.2)
+        timed = verbosity > 0 and not systemd.is_journal(_STDERR)
         logging.basicConfig(
-            format="chatctl server: %(message)s",
+            format=f"chatctl server: {'%(asctime)s ' if timed else ''}%(message)s",
+            datefmt="%H:%M:%S",
             level={1: logging.INFO, 0: logging.WARNING, -1: logging.ERROR}[verbosity],
             handlers=[diagnostics],
         )
@@ -146,6 +149,10 @@ def serve(
         server = stack.enter_context(
             build(host, port, mode, limits, shown, certificates, password_file=password_file, transcript=transcript)
         )
+        way = invitation.way(server, host, password=password_file is not None, client_ca=tls_client_ca is not None)
+        say = diagnostics.say if verbosity > 0 or (verbosity == 0 and os.isatty(_STDERR)) else None
+        secrets = [file for file in (password_file, tls_key or tls_cert) if file]
+        server.console.follow(functools.partial(invitation.give, way, secrets, say))
         operator = operation.Operator(server, certificates, diagnostics.say)
         if metrics:
             from chatctl.server import metrics as scraped

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import logging
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from chatctl import output, wire
@@ -80,6 +81,7 @@ class Outlet:
         self._ended = False
         self._moved = False
         self._resting = False
+        self._behind: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
 
     def start(self, first: bytes = b"") -> None:
@@ -87,6 +89,10 @@ class Outlet:
         with self._lock:
             self.tell(first)
         self._thread.start()
+
+    def follow(self, act: Callable[[], None]) -> None:
+        """Before `start`: have something done in the outlet's thread when the first lines are written, or cannot be."""
+        self._behind = act
 
     def wake(self) -> None:
         """Note that the log has grown."""
@@ -118,12 +124,20 @@ class Outlet:
     def _run(self) -> None:
         with contextlib.suppress(OSError):
             while (data := self._next()) is not None:
-                self._sink.write(data)
+                self._write(data)
                 self._rest()
                 if self._moved:
                     self._moved = False
                     self._sink.reopen()
         self._sink.close()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._sink.write(data)
+        finally:
+            behind, self._behind = self._behind, None
+            if behind:
+                behind()
 
     def _rest(self) -> None:
         """Let what comes now gather, unless that is much: a thread that is woken for every line costs a room a fifth.
@@ -171,16 +185,13 @@ class Diagnostics(logging.Handler):
         self._outlet = Outlet(self._log, self._guard, Stream(descriptor), _WINDOW)
         self._outlet.start()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Append the record as one line."""
-        self._append(self.format(record))
-
     def say(self, text: str) -> None:
         """Append something that was asked for, whatever the level of the log."""
-        self._append(f"chatctl server: {text}")
+        self.emit(logging.makeLogRecord({"msg": text}))
 
-    def _append(self, text: str) -> None:
-        line = wire.clean(text).encode("utf-8", "backslashreplace") + b"\n"
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append the record as one line."""
+        line = wire.clean(self.format(record)).encode("utf-8", "backslashreplace") + b"\n"
         with self._guard:
             self._log.append(line)
             self._log.trim(self._log.tip - _WINDOW)

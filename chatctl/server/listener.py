@@ -104,7 +104,8 @@ class Listener:
         selector: calls ``key.data(mask)``.
         welcome: called with the newcomers' sockets (blocking, without a timeout) and addresses.
 
-    ``refused`` counts by the reason those who were turned away.
+    ``addresses``: where it listens; all have the same ``port``, unless systemd has handed them down. ``refused`` counts
+    by the reason those who were turned away.
     """
 
     def __init__(
@@ -115,7 +116,8 @@ class Listener:
     ) -> None:
         for listening in sockets:
             listening.setblocking(False)
-        self.port: int = sockets[0].getsockname()[1]
+        self.addresses = [Address.of(listening.getsockname()) for listening in sockets]
+        self.port = self.addresses[0].port
         self._sockets = sockets
         self._selector = selector
         self._welcome = welcome

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from chatctl.errors import ListenError, ResourceError
+from chatctl.errors import ListenError, ResourceError, installing
 from chatctl.server.counters import Counters
 from chatctl.wire import Address
 
@@ -57,7 +57,7 @@ def serve(place: str, read: Callable[[], Counters]) -> "Metrics":
     try:
         import prometheus_client
     except ImportError as error:
-        needed = "--metrics needs the package prometheus_client: pip install 'chatctl[metrics]'"
+        needed = f"--metrics needs the package prometheus_client: {installing('metrics')}"
         raise ResourceError(needed) from error
     registry = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=registry)

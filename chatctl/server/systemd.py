@@ -62,6 +62,15 @@ def _adopt(descriptor: int) -> socket.socket:
     )
 
 
+def is_journal(descriptor: int) -> bool:
+    """Whether what is written to a descriptor goes to systemd's journal, which notes the time itself.
+
+    The variable that says so (JOURNAL_STREAM in systemd.exec(5)) is inherited by whole desktops, so it names the file.
+    """
+    found = os.fstat(descriptor)
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 def notify(*assignments: str) -> None:
     """Tell systemd how the service is, as with ``notify("READY=1", "STATUS=3 users online")``.
 

@@ -1,9 +1,11 @@
 """Programs under test: on a terminal by pexpect, in pipes by subprocess."""
 
+import contextlib
 import io
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -88,6 +90,10 @@ class Program:
         """Do the server's side of the handshake with a certificate for some names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(*(identities or ("127.0.0.1",)), **options).configure_cert(context)
+        return self.serve(context)
+
+    def serve(self, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Do the server's side of the handshake."""
         self.said.close()
         self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
         self.said = self.sock.makefile("rb")
@@ -203,6 +209,41 @@ def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     result: subprocess.CompletedProcess[str] = subprocess.run([*COMMAND, *arguments], **(settings | options))
     assert "Traceback" not in (result.stderr or "")
     return result
+
+
+@contextlib.contextmanager
+def service(directory: Path, *command: str) -> Iterator[tuple["subprocess.Popen[bytes]", int, socket.socket]]:
+    """A server as systemd starts it: on a socket that is handed down, without a terminal, with files for itself alone.
+
+    Args:
+        directory: for the socket of its notifications.
+        command: the server's, without an address.
+
+    It gives the process, the port of the socket, and the socket where it notifies.
+    """
+    hand_down = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); "
+        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
+    ):
+        notified.settimeout(PATIENCE)
+        notified.bind(str(directory / "notify"))
+        process = subprocess.Popen(
+            [sys.executable, "-c", hand_down, str(listening.fileno()), *command],
+            pass_fds=[listening.fileno()],
+            env=environment(NOTIFY_SOCKET=str(directory / "notify")),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            umask=0o077,
+        )
+        yield process, listening.getsockname()[1], notified
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

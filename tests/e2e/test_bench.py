@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
@@ -223,12 +224,17 @@ def test_a_server_that_ends(room: Room) -> None:
 @pytest.mark.parametrize(
     ("package", "arguments", "message"),
     [
-        ("psutil", [], "it needs the package psutil: pip install 'chatctl[bench]'"),
-        ("matplotlib", ["--plot", "/dev/null"], "--plot needs the package matplotlib: pip install 'chatctl[plot]'"),
+        ("psutil", [], "it needs the package psutil: PYTHON -m pip install 'chatctl[bench]'"),
+        (
+            "matplotlib",
+            ["--plot", "/dev/null"],
+            "--plot needs the package matplotlib: PYTHON -m pip install 'chatctl[plot]'",
+        ),
     ],
 )
 def test_a_package_that_is_missing(package: str, arguments: list[str], message: str) -> None:
-    """One line says what to install, before anything is measured."""
+    """One line says what to install, for the interpreter that runs, before anything is measured."""
+    message = message.replace("PYTHON", shlex.quote(sys.executable))
     without = "import sys; sys.modules[sys.argv.pop(1)] = None; from chatctl.__main__ import main; main()"
     result = subprocess.run(
         [sys.executable, "-c", without, package, "bench", *arguments],

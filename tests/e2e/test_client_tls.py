@@ -1,6 +1,7 @@
 """The client and the bot under TLS, against peers that are not ours: OpenSSL's, Python's, none."""
 
 import datetime
+import hashlib
 import os
 import signal
 import socket
@@ -170,14 +171,14 @@ PAST = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
             "localhost",
             {},
             True,
-            "its certificate is for another name: connect to the name that it was made for",
+            "its certificate is for other.example.org: connect to that name, if you know it",
         ),
         (
             ["localhost"],
             "127.0.0.1",
             {},
             True,
-            "its certificate is for another address: connect to the name that it was made for",
+            "its certificate is for localhost: connect to that name, if you know it",
         ),
         (
             ["localhost"],
@@ -207,6 +208,64 @@ def test_a_server_that_is_not_trusted(
     with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
         member.secure(authority, *names, **dates)
     assert member.end() == (1, [], f"chatctl {command}: cannot connect to {host} port {port}: {reason}\n")
+
+
+@pytest.fixture
+def pinned(authority: trustme.CA) -> tuple[ssl.SSLContext, str]:
+    """What a server needs for a certificate that is good for nothing here, and its fingerprint."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf = authority.issue_cert("other.example.org", not_before=PAST - datetime.timedelta(1), not_after=PAST)
+    leaf.configure_cert(context)
+    certificate = ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+    return context, f"sha256:{hashlib.sha256(certificate).hexdigest()}"
+
+
+@both
+def test_a_pin(program: Callable[..., Program], pinned: tuple[ssl.SSLContext, str], command: str) -> None:
+    """A certificate with the right fingerprint is trusted without any more options, and gets the password."""
+    context, pin = pinned
+    member = program(command, "--tls-pin", pin, CHATCTL_PASSWORD="열려라")
+    link = member.serve(context)
+    member.tell(ASKED)
+    assert member.hear() == "열려라"
+    member.tell(WELCOME)
+    member.stdin.close()
+    assert member.hear() == ""
+    link.unwrap()
+    member.hang_up()
+    assert member.process.wait(PATIENCE) == 0
+    assert member.stdout.read().decode().splitlines()[-1] == WELCOME
+
+
+@both
+def test_another_certificate_than_that_of_the_pin(
+    program: Callable[..., Program], authority: trustme.CA, pinned: tuple[ssl.SSLContext, str], command: str
+) -> None:
+    """One line has both fingerprints. The server gets no end of the handshake, and so no password."""
+    context, found = pinned
+    pin = f"sha256:{'ab' * 32}"
+    member = program(command, "--tls-pin", pin, CHATCTL_PASSWORD="열려라")
+    port = member.sock.getsockname()[1]
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        member.serve(context)
+    reason = f"its certificate is {found}, not {pin}: ask who runs the server for the right --tls-pin"
+    assert member.end() == (1, [], f"chatctl {command}: cannot connect to 127.0.0.1 port {port}: {reason}\n")
+
+
+def test_a_server_that_signed_its_certificate_itself(program: Callable[..., Program], tmp_path: Path) -> None:
+    """The user is told of --tls-pin, and where the fingerprint comes from: it is not the one that was just seen."""
+    made = run("cert", "localhost", "--out", str(tmp_path))
+    assert made.returncode == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    member = program("client", "--tls", host="localhost")
+    port = member.sock.getsockname()[1]
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        member.serve(context)
+    reason = (
+        "its certificate is signed by itself: give its fingerprint, which the server prints at its start, as --tls-pin"
+    )
+    assert member.end() == (1, [], f"chatctl client: cannot connect to localhost port {port}: {reason}\n")
 
 
 @pytest.mark.parametrize("greeting", [WELCOME, ASKED, "220 a mail server"])
@@ -351,6 +410,18 @@ def test_usage(command: str) -> None:
     result = run(command, "127.0.0.1", "9", "--tls-key", "/dev/null")
     assert result.returncode == 2
     assert result.stderr.endswith("Error: --tls-key needs --tls-cert FILE\n")
+
+
+@both
+def test_usage_of_a_pin(command: str) -> None:
+    """A fingerprint that is none is a mistake in the command line, and so is one beside an authority."""
+    malformed = run(command, "127.0.0.1", "9", "--tls-pin", "sha256:12")
+    assert malformed.returncode == 2
+    assert "'sha256:12' is not sha256: and 64 hex digits: the server prints it at its start." in malformed.stderr
+    two = run(command, "127.0.0.1", "9", "--tls-pin", f"sha256:{'ab' * 32}", "--tls-ca", "/dev/null")
+    assert two.returncode == 2
+    assert two.stderr.endswith("Error: give either --tls-pin or --tls-ca, not both\n")
+    assert run(command, "127.0.0.1", "9", "--tls-pin", "").returncode == 2
 
 
 @pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--password-file"])

@@ -6,15 +6,21 @@ from tests.e2e.conftest import Window
 
 
 def serve(window: Callable[..., Window], mode: str) -> tuple[Window, str]:
-    """A server in a window, and its port."""
+    """A server in a window that has said how to join, and its port."""
     server = window("server", "127.0.0.1", "0", "--mode", mode)
-    return server, server.until(".")[0].removeprefix("Chat Server started on port ").removesuffix(".")
+    first, _ = server.until("(plain text, no password)")
+    return server, first.removeprefix("Chat Server started on port ").removesuffix(".")
+
+
+def join(port: str) -> str:
+    """What the server's window says on stderr, behind the first line."""
+    return f"chatctl server: join: chatctl client 127.0.0.1 {port}, or nc 127.0.0.1 {port} (plain text, no password)"
 
 
 def test_the_demonstration(window: Callable[..., Window], mode: str) -> None:
     """Two talk in English and Korean and leave one after the other, a third listens to the end of it."""
     server, port = serve(window, mode)
-    assert server.lines == [f"Chat Server started on port {port}."]
+    assert server.lines == [f"Chat Server started on port {port}.", join(port)]
 
     a = window("client", "--plain", "127.0.0.1", port)
     a.until("(1 user online)")
@@ -45,6 +51,7 @@ def test_the_demonstration(window: Callable[..., Window], mode: str) -> None:
 
     assert server.until("(0 user online)") == [
         f"Chat Server started on port {port}.",
+        join(port),
         f"> New user {name_a} entered (1 user online)",
         f"[{name_a}] Hi, I am User1. I am the first.",
         f"[{name_a}] Nobody there?",

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -15,7 +14,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.conftest import Window, run
+from tests.e2e.conftest import Window, run, service
 from tests.rooms import COMMAND, PATIENCE, Certificates, Peer, Room, environment
 
 
@@ -149,6 +148,7 @@ def test_a_second_signal_with_a_console_that_nobody_reads(mode: str) -> None:
         (["--password-file", "/nonexistent"], "cannot read /nonexistent: No such file or directory"),
         (["--tls-cert", "/nonexistent"], "cannot read /nonexistent: No such file or directory"),
         (["--tls-cert", "SERVER", "--tls-key", "/nonexistent"], "cannot read /nonexistent: No such file or directory"),
+        (["--tls-cert", "ALONE"], "--tls-cert ALONE without a private key in it: give --tls-key FILE"),
         (["--tls-cert", "/dev/null"], "cannot use /dev/null: no certificate and key in PEM format are in there"),
         (
             ["--tls-cert", "SERVER", "--tls-key", "CLIENT"],
@@ -163,7 +163,7 @@ def test_a_second_signal_with_a_console_that_nobody_reads(mode: str) -> None:
 def test_files_that_cannot_be_used(mode: str, tmp_path: Path, flags: list[str], message: str) -> None:
     """One line that names the file, and status 1, before the port is bound: it is not even looked at."""
     files = Certificates(tmp_path)
-    names = {"SERVER": str(files.server), "CLIENT": str(files.client)}
+    names = {"SERVER": str(files.server), "CLIENT": str(files.client), "ALONE": str(files.authority)}
     for name, path in names.items():
         message = message.replace(name, path)
     result = run("server", "no-such-host.invalid", "0", "--mode", mode, *(names.get(flag, flag) for flag in flags))
@@ -240,25 +240,8 @@ def test_metrics_in_the_way(mode: str) -> None:
 @pytest.fixture
 def activated(mode: str, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int, socket.socket]]:
     """A server on a socket that was handed to it, as by systemd; its port, and where it notifies."""
-    notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    notified.settimeout(PATIENCE)
-    notified.bind(str(tmp_path / "notify"))
-    with socket.create_server(("127.0.0.1", 0)) as listening, notified:
-        hand_down = (
-            "import os, sys; os.dup2(int(sys.argv[1]), 3); "
-            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execv(sys.argv[2], sys.argv[2:])"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", hand_down, str(listening.fileno()), *COMMAND, "server", "--mode", mode],
-            pass_fds=[listening.fileno()],
-            env=environment(NOTIFY_SOCKET=str(tmp_path / "notify")),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        yield process, listening.getsockname()[1], notified
-        process.kill()
-        process.communicate()
+    with service(tmp_path, *COMMAND, "server", "--mode", mode) as started:
+        yield started
 
 
 def test_systemd(activated: tuple["subprocess.Popen[bytes]", int, socket.socket]) -> None:

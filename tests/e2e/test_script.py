@@ -17,7 +17,7 @@ from tests.e2e.conftest import WELCOME, Program, Window, run
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "scripts" / "examples"
+EXAMPLES = ROOT / "chatctl" / "bot" / "examples"
 
 
 @pytest.fixture
@@ -159,7 +159,6 @@ def test_check(script: Callable[[str], str]) -> None:
         ["--check"],
         ["--script", "FILE"],
         ["127.0.0.1", "--script", "FILE"],
-        ["127.0.0.1", "9", "--script", "/no/such/file"],
         ["127.0.0.1", "9", "-m", "x", "--bots", "0"],
         ["127.0.0.1", "9", "-m", "x", "--timeout", "0"],
     ],
@@ -170,6 +169,13 @@ def test_bad_usage(script: Callable[[str], str], arguments: list[str]) -> None:
     result = run("bot", *(path if argument == "FILE" else argument for argument in arguments))
     assert result.returncode == 2
     assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize(("path", "why"), [("/no/such/file", "No such file or directory"), ("/", "Is a directory")])
+def test_a_script_that_cannot_be_read(path: str, why: str) -> None:
+    """One line names it, before any connection, and the exit status is that of wrong usage."""
+    result = run("bot", "127.0.0.1", "9", "--script", path)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"chatctl bot: cannot read {path}: {why}\n")
 
 
 def test_json(room: Room, script: Callable[[str], str]) -> None:
@@ -212,8 +218,8 @@ def test_json(room: Room, script: Callable[[str], str]) -> None:
 def test_two_echo_bots_fall_silent(room: Room, start: Callable[..., Any]) -> None:
     """Each answers the other until its guard says no."""
     peer = room.peer()
-    guard = f"chatctl bot: {EXAMPLES / 'echo.chat'}:3: answered 10 times in 10 s: not more\n"
-    bots = [start(room, "--script", str(EXAMPLES / "echo.chat")) for _ in range(2)]
+    guard = "chatctl bot: example:echo:3: answered 10 times in 10 s: not more\n"
+    bots = [start(room, "--script", "example:echo") for _ in range(2)]
     peer.until(r"\(3 users online\)")
     peer.say("hello")
     answers = [peer.until(" said: ")[-1] for _ in range(20)]
@@ -238,7 +244,7 @@ def test_a_thousand_bots(room: Room, script: Callable[[str], str]) -> None:
 @pytest.mark.parametrize("mode", sorted(MODES))
 def test_the_demonstration(room: Room, start: Callable[..., Any]) -> None:
     """Three bots play it, and the room's transcript is that of the original."""
-    parts = [str(EXAMPLES / f"demonstration-{number}.chat") for number in (1, 2, 3)]
+    parts = [f"example:demonstration-{number}" for number in (1, 2, 3)]
     bots = [start(room, "--script", parts[0])]
     room.console_until("Nobody there")
     bots.append(start(room, "--script", parts[1]))
@@ -271,7 +277,7 @@ def test_the_demonstration(room: Room, start: Callable[..., Any]) -> None:
 def test_the_greeter(room: Room, start: Callable[..., Any]) -> None:
     """Who enters is greeted by name."""
     first = room.peer()
-    bot = start(room, "--script", str(EXAMPLES / "greeter.chat"))
+    bot = start(room, "--script", "example:greeter")
     first.until("entered")
     guest = room.peer()
     assert guest.until("Welcome")[-1].endswith(f"] Welcome, {guest.name}! We are 3 now. /help lists the commands.")
@@ -282,7 +288,7 @@ def test_the_greeter(room: Room, start: Callable[..., Any]) -> None:
 def test_the_trivia(room: Room, start: Callable[..., Any]) -> None:
     """Wrong answers are passed over, right ones lead on, and the winner is named."""
     quick, slow = room.peer(), room.peer()
-    bot = start(room, "--script", str(EXAMPLES / "trivia.chat"))
+    bot = start(room, "--script", "example:trivia")
     for question, answers in ((r"1\. ", ["30", "20"]), (r"2\. ", ["Busan?", "서울"]), (r"3\. ", ["epoll", "SELECT"])):
         quick.until(question)
         quick.say(*answers)
@@ -292,22 +298,24 @@ def test_the_trivia(room: Room, start: Callable[..., Any]) -> None:
 
 def test_the_smoke_test(room: Room, start: Callable[..., Any]) -> None:
     """It passes on a good server, and says what is missing where two bots cannot meet."""
-    result = play(room, EXAMPLES / "smoke.chat", "--bots", "2", "--timeout", "60", "-q")
+    result = play(room, "example:smoke", "--bots", "2", "--timeout", "60", "-q")
     assert (result.returncode, result.stderr) == (0, "")
-    path = EXAMPLES / "smoke.chat"
-    text = path.read_text().replace("within 20", "within 0.2")
+    text = (EXAMPLES / "smoke.chat").read_text().replace("within 20", "within 0.2")
     result = run("bot", "127.0.0.1", str(room.port), "--script", "-", "-q", input=text)
     assert result.returncode == 3
     assert result.stderr == "chatctl bot: stdin:5: not 2 users within 0.2 s: there are 1\n"
 
 
-def test_every_example_is_understood() -> None:
-    """And each of them is played by a test here."""
-    names = sorted(path.name for path in EXAMPLES.iterdir())
-    for name in names:
-        assert run("bot", "--check", "--script", str(EXAMPLES / name)).returncode == 0
+def test_every_example_is_known() -> None:
+    """Each is understood, played by a test here, and listed where one is asked for that is not there."""
+    names = sorted(f"example:{path.stem}" for path in EXAMPLES.iterdir())
+    wrong = run("bot", "--check", "--script", "example:nonesuch")
+    assert wrong.stderr == f"chatctl bot: no example is called 'example:nonesuch': there are {', '.join(names)}\n"
+    assert (wrong.returncode, wrong.stdout) == (2, "")
     played = Path(__file__).read_text()
-    assert all(re.sub(r"-\d", "-{number}", name) in played for name in names)
+    for name in names:
+        assert run("bot", "--check", "--script", name).returncode == 0
+        assert f'"{re.sub("-[0-9]", "-{number}", name)}"' in played
 
 
 def test_the_timeout(room: Room, script: Callable[[str], str]) -> None:

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Window, run
 from tests.rooms import COMMAND, PATIENCE, Certificates, Room, environment
 
 
-@pytest.mark.parametrize("command", [[], ["server"], ["client"], ["bot"]])
+@pytest.mark.parametrize("command", [[], ["server"], ["client"], ["bot"], ["cert"]])
 def test_help(command: list[str]) -> None:
     """Every command explains itself."""
     result = run(*command, "--help")
@@ -130,5 +130,90 @@ def test_stderr_that_nobody_reads_stalls_nothing(mode: str) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
         shown = log.read().lstrip(b"x")
-        assert shown.startswith(b"chatctl server: 127.0.0.1:")
+        assert re.match(
+            rb"chatctl server: \d\d:\d\d:\d\d join: .*\nchatctl server: \d\d:\d\d:\d\d 127\.0\.0\.1:", shown
+        )
         assert b"Traceback" not in shown
+
+
+def test_how_to_join(window: Callable[..., Window], mode: str) -> None:
+    """On a terminal the line behind the first one says what others have to type, and that is right."""
+    server = window("server", "127.0.0.1", "0", "--mode", mode)
+    first, join = server.until("(plain text, no password)")
+    port = re.fullmatch(r"Chat Server started on port (\d+)\.", first)
+    assert port
+    enter = f"chatctl client 127.0.0.1 {port[1]}"
+    assert join == f"chatctl server: join: {enter}, or nc 127.0.0.1 {port[1]} (plain text, no password)"
+    assert run(*enter.split()[1:]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], ""),
+        (["-q"], ""),
+        (["-v"], r"chatctl server: \d\d:\d\d:\d\d join: chatctl client 127\.0\.0\.1 \d+, or .*\n"),
+    ],
+)
+def test_how_to_join_in_a_pipe(mode: str, flags: list[str], said: str) -> None:
+    """Where nobody may be there to read it, it is said with -v, with the time as all that -v says."""
+    room = Room(mode, *flags)
+    if said:
+        room.stderr_until("join: ")
+    room.end()
+    assert room.wait() == 0
+    room.stop()
+    assert re.fullmatch(said, room.stderr)
+
+
+def test_quiet_on_a_terminal(window: Callable[..., Window], mode: str) -> None:
+    """With -q it is not said there either."""
+    server = window("server", "127.0.0.1", "0", "--mode", mode, "-q")
+    server.until(".")
+    server.process.sendintr()
+    assert server.end() == 0
+    assert not any("join" in line for line in server.lines)
+
+
+def test_how_to_join_under_tls(mode: str, tmp_path: Path) -> None:
+    """The line for a certificate that signs itself has its fingerprint: nobody has to carry a file."""
+    made = run("cert", "localhost", cwd=tmp_path)
+    pair = ["--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    room = Room(mode, "-v", *pair)
+    join = re.search(r"join: chatctl (client .* --tls-pin (\S+)), or", room.stderr_until("join: ")[0])
+    assert join
+    assert f"fingerprint: {join[2]}\n" in made.stdout
+    entered = run(*join[1].split())
+    room.stop()
+    assert (entered.returncode, entered.stderr) == (0, "")
+
+
+def test_warnings_at_the_start(mode: str, tmp_path: Path) -> None:
+    """A password that the network can read, and a file that others can, are said whether anybody is there or not."""
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    password.chmod(0o644)
+    room = Room(mode, "--password-file", str(password), host="0.0.0.0")
+    room.stderr_until("chmod")
+    room.stop()
+    plain = "the password crosses the network in plain text: give --tls-cert FILE (chatctl cert makes one)"
+    assert room.stderr == (
+        f"chatctl server: {plain}\nchatctl server: others on this machine can read {password}: chmod 600 {password}\n"
+    )
+
+
+def test_no_times_for_the_journal(mode: str) -> None:
+    """The journal of systemd has its own."""
+    journal, stderr = os.pipe()
+    found = os.fstat(stderr)
+    process = subprocess.Popen(
+        [*COMMAND, "server", "127.0.0.1", "0", "--mode", mode, "-v"],
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        env=environment(JOURNAL_STREAM=f"{found.st_dev}:{found.st_ino}"),
+    )
+    os.close(stderr)
+    with process, open(journal) as lines:
+        assert lines.readline().startswith("chatctl server: join: chatctl client 127.0.0.1 ")
+        process.terminate()
+        assert process.wait(PATIENCE) == 0

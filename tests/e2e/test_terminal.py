@@ -745,17 +745,3 @@ def test_a_file_of_its_own(room: Room, screen: Callable[..., Screen], tmp_path: 
     client.until_text("[1 user online] >")
     client.type("안녕\r")
     client.until_text("[You] 안녕")
-
-
-def test_shell_completion() -> None:
-    """What ``completion bash`` prints makes bash complete commands."""
-    script = 'eval "$("$0" -m chatctl completion bash)"; complete -p chatctl'
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script, COMMAND[0]], capture_output=True, text=True, check=True, timeout=PATIENCE
-    )
-    assert "_chatctl_completion" in done.stdout
-    for shell in ("zsh", "fish"):
-        printed = subprocess.run(
-            [*COMMAND, "completion", shell], capture_output=True, text=True, check=True, env=dict(os.environ)
-        )
-        assert "_CHATCTL_COMPLETE" in printed.stdout

@@ -3,6 +3,7 @@
 import logging
 import logging.handlers
 import queue
+import shlex
 import socket
 import struct
 import sys
@@ -173,7 +174,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ResourceError) as raised:
         metrics.serve("127.0.0.1:0", lambda: READING)
-    assert str(raised.value) == "--metrics needs the package prometheus_client: pip install 'chatctl[metrics]'"
+    needed, _, command = str(raised.value).rpartition(": ")
+    assert needed == "--metrics needs the package prometheus_client"
+    assert command == f"{shlex.quote(sys.executable)} -m pip install 'chatctl[metrics]'"
 
 
 @pytest.mark.parametrize(

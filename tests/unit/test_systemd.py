@@ -196,3 +196,14 @@ def test_reloading_tells_the_time(ears: socket.socket) -> None:
     word, _, stamp = ears.recv(4096).decode().partition("\nMONOTONIC_USEC=")
     assert word == "RELOADING=1"
     assert before <= int(stamp) <= time.monotonic_ns() // 1000
+
+
+@pytest.mark.parametrize(("inode", "expected"), [(0, True), (1, False)])
+def test_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inode: int, expected: bool) -> None:
+    """What the variable names is the journal, and what else a desktop has passed it on to is not."""
+    with open(tmp_path / "journal", "wb") as journal:
+        found = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino + inode}")
+        assert systemd.is_journal(journal.fileno()) == expected
+        monkeypatch.delenv("JOURNAL_STREAM")
+        assert not systemd.is_journal(journal.fileno())

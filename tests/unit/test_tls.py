@@ -1,5 +1,7 @@
 """TLS as a layer of bytes, one side against the other, without a socket between them."""
 
+import re
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -8,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from chatctl.errors import ResourceError
-from chatctl.layers.tls import RECORD, TLS, NotTLS, client_context, explain, server_context
+from chatctl.layers.certificate import read_fingerprint
+from chatctl.layers.tls import RECORD, TLS, NotTLS, client_context, server_context
 
 DAY = timedelta(days=1)
 HELLO = b"> Connected to the chat server (1 user online)\n"
@@ -29,6 +33,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "member": authority.issue_cert("member@example.org"),
         "unknown": stranger.issue_cert("localhost"),
         "other": authority.issue_cert("other.example.org"),
+        "many": authority.issue_cert("a.example", "b.example", "c.example", "::1", "e.example"),
+        "nameless": authority.issue_cert("someone@example.org"),
         "expired": authority.issue_cert("localhost", not_before=now - 2 * DAY, not_after=now - DAY),
         "future": authority.issue_cert("localhost", not_before=now + DAY, not_after=now + 2 * DAY),
     }
@@ -82,10 +88,17 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 def sides(files: Path, version: ssl.TLSVersion) -> Callable[..., Sides]:
     """Make the two sides, with one version of TLS."""
 
-    def make(certificate: str = "good.pem", host: str = "localhost", *, size: int = 1 << 20, **paths: str) -> Sides:
+    def make(
+        certificate: str = "good.pem",
+        host: str = "localhost",
+        *,
+        size: int = 1 << 20,
+        pin: str | None = None,
+        **paths: str,
+    ) -> Sides:
         found = {name: str(files / path) for name, path in paths.items()}
         server = server_context(str(files / certificate), None, found.get("client_ca"))
-        client = client_context(found.get("ca", str(files / "authority.pem")), found.get("member"), None)
+        client = client_context(found.get("ca", str(files / "authority.pem")), found.get("member"), None, pin)
         client.maximum_version = client.minimum_version = version
         return Sides(server, client, host, size)
 
@@ -198,8 +211,15 @@ def test_tls_has_begun(sides: Callable[..., Sides]) -> None:
     ("certificate", "host", "reason"),
     [
         ("unknown.pem", "localhost", "its certificate comes from an unknown authority: give that one's as --tls-ca"),
-        ("other.pem", "localhost", "its certificate is for another name"),
-        ("other.pem", "127.0.0.1", "its certificate is for another address"),
+        ("other.pem", "localhost", "its certificate is for other.example.org: connect to that name, if you know it"),
+        ("other.pem", "127.0.0.1", "its certificate is for other.example.org: connect to that name, if you know it"),
+        (
+            "good.pem",
+            "::1",
+            "its certificate is for localhost, 127.0.0.1: connect to one of these names, if you know it",
+        ),
+        ("many.pem", "localhost", "its certificate is for a.example, b.example, c.example, ::1, …: connect to one of"),
+        ("nameless.pem", "localhost", "its certificate is for another name: connect to the name that it was made for"),
         ("expired.pem", "localhost", "its certificate has expired"),
         ("future.pem", "localhost", "its certificate is not valid yet"),
     ],
@@ -209,11 +229,74 @@ def test_a_server_that_is_not_trusted(sides: Callable[..., Sides], certificate: 
     pair = sides(certificate, host)
     with pytest.raises(ssl.SSLError) as caught:
         pair.shake_hands()
-    assert explain(caught.value).startswith(reason)
+    assert pair.client.explain(caught.value).startswith(reason)
     assert not pair.client.established
     assert pair.client.pending
     with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
         pair.carry(pair.client, pair.server)
+
+
+def fingerprint_of(file: Path) -> str:
+    """The fingerprint of the first certificate in a file, by other means than ours."""
+    certificate = x509.load_pem_x509_certificates(file.read_bytes())[0]
+    return f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}"
+
+
+@pytest.mark.parametrize("certificate", ["good", "unknown", "other", "expired", "future"])
+def test_a_pin(files: Path, sides: Callable[..., Sides], certificate: str) -> None:
+    """The certificate with that fingerprint is trusted, whatever its names, dates and authority say."""
+    pair = sides(f"{certificate}.pem", pin=fingerprint_of(files / f"{certificate}.pem"))
+    pair.shake_hands()
+    assert pair.carry(pair.server, pair.client, HELLO) == HELLO
+    assert pair.client.certificate.fingerprint == fingerprint_of(files / f"{certificate}.pem")
+
+
+def test_another_certificate_than_that_of_the_pin(files: Path, sides: Callable[..., Sides]) -> None:
+    """However good it is: its server gets no end of a handshake and no text, and none of its text is taken.
+
+    It does not get a certificate of ours either, but under TLS 1.2, where that is in the middle of the handshake.
+    """
+    pin = fingerprint_of(files / "unknown.pem")
+    pair = sides(pin=pin, client_ca="authority.pem", member="member.pem")
+    with pytest.raises(ssl.SSLError) as caught:
+        pair.shake_hands()
+    found = fingerprint_of(files / "good.pem")
+    assert pair.client.explain(caught.value) == (
+        f"its certificate is {found}, not {pin}: ask who runs the server for the right --tls-pin"
+    )
+    assert not pair.client.established
+    assert pair.client.send(b"") == b""
+    with pytest.raises(ssl.SSLError):
+        pair.client.send(b"password\n")
+    with pytest.raises(ssl.SSLError):
+        pair.client.receive(pair.server.send(b"") + HELLO)
+    assert pair.client.send(b"") == b""
+
+
+def test_a_pinned_context_makes_no_sockets(files: Path) -> None:
+    """What looks at the fingerprint is the layer, and there is no way around it."""
+    context = client_context(None, None, None, fingerprint_of(files / "good.pem"))
+    with socket.socket() as sock, pytest.raises((AttributeError, TypeError)):
+        context.wrap_socket(sock)
+
+
+@pytest.mark.parametrize(
+    "form", [str, str.upper, lambda text: "sha256:" + ":".join(re.findall("..", text[7:].upper()))]
+)
+def test_forms_of_a_fingerprint(files: Path, form: Callable[[str], str]) -> None:
+    """Capitals and openssl's colons make no difference."""
+    found = fingerprint_of(files / "good.pem")
+    assert read_fingerprint(form(found)) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "sha256:", "ab" * 32, "sha1:" + "ab" * 20, "sha256:" + "ab" * 31, "sha256:" + "xy" * 32, "sha256:" + "a" * 65],
+)
+def test_what_is_no_fingerprint(text: str) -> None:
+    """Anything else is an error."""
+    with pytest.raises(ValueError, match="is not sha256: and 64 hex digits"):
+        read_fingerprint(text)
 
 
 def test_addresses_are_names_too(sides: Callable[..., Sides]) -> None:
@@ -243,7 +326,7 @@ def test_a_member_without_a_good_certificate(sides: Callable[..., Sides], paths:
     if pair.server.pending:
         with pytest.raises(ssl.SSLError) as caught:
             pair.carry(pair.server, pair.client)
-    assert explain(caught.value).endswith(reason)
+    assert pair.client.explain(caught.value).endswith(reason)
 
 
 def test_tampering(pair: Sides) -> None:
@@ -292,7 +375,8 @@ NO_PEM = "no certificate and key in PEM format are in there"
         ("good.crt", "missing", "cannot read {}/missing: No such file or directory"),
         ("empty", None, "cannot use {}/empty: " + NO_PEM),
         ("text", None, "cannot use {}/text: " + NO_PEM),
-        ("good.crt", None, "cannot use {}/good.crt: " + NO_PEM),
+        ("good.crt", None, "--tls-cert {}/good.crt without a private key in it: give --tls-key FILE"),
+        ("good.key", None, "cannot use {}/good.key: " + NO_PEM),
         ("good.crt", "text", "cannot use {}/good.crt and {}/text: " + NO_PEM),
         ("good.crt", "other.key", "cannot use {}/good.crt and {}/other.key: the key is another certificate's"),
         ("good.crt", "locked.key", "cannot use the key in {}/locked.key: it has a passphrase: remove that"),

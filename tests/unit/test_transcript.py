@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import resource
 import stat
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from chatctl.errors import ResourceError
 from chatctl.room.log import Log
-from chatctl.server.console import Outlet
+from chatctl.server.console import Outlet, Stream
 from chatctl.server.lock import Lock
 from chatctl.server.transcript import Transcript
 from tests.rooms import PATIENCE
@@ -29,10 +30,12 @@ needs_a_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason=
 class Book:
     """A log and its transcript, which has started."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, behind: Callable[[], None] | None = None) -> None:
         self.log = Log()
         self.lock = Lock()
         self.outlet = Outlet(self.log, self.lock, Transcript(str(path)), WINDOW)
+        if behind:
+            self.outlet.follow(behind)
         self.outlet.start()
 
     def say(self, *lines: str) -> None:
@@ -201,6 +204,31 @@ def test_a_path_that_cannot_be_reopened(book: Callable[[], Book], path: Path, re
     room.close()
     assert texts(old) == ["one"]
     assert records.messages == [f"cannot reopen the transcript {path}: Is a directory: keeping the old file"]
+
+
+def test_what_stands_behind_the_first_lines(tmp_path: Path) -> None:
+    """It is done once they are in the file, and once only."""
+    path = tmp_path / "transcript"
+    seen: list[str] = []
+    book = Book(path, lambda: seen.append(path.read_text()))
+    book.say("first")
+    book.say("second")
+    book.close()
+    assert len(seen) == 1
+    assert seen[0].split("\n")[0].endswith(" first")
+
+
+def test_what_stands_behind_lines_that_cannot_be_written() -> None:
+    """It is done all the same."""
+    read, write = os.pipe()
+    os.close(read)
+    seen: list[str] = []
+    outlet = Outlet(Log(), Lock(), Stream(write), WINDOW)
+    outlet.follow(lambda: seen.append("done"))
+    outlet.start(b"first\n")
+    assert outlet.close(PATIENCE)
+    os.close(write)
+    assert seen == ["done"]
 
 
 @needs_a_full_device
