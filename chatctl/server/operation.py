@@ -3,7 +3,7 @@
 SIGINT, SIGTERM   end the room; a second one at once
 SIGHUP            reopen the transcript and load the certificates anew; with a terminal: end, as it has gone
 SIGUSR1           print the counters
-a line typed      is announced to all; /help lists the commands
+a line typed      is announced to all, or a command, as `wire.said` has it; /help lists the commands
 """
 
 import functools
@@ -78,20 +78,26 @@ class Operator:
             Keyboard(stdin, self._typed).start()
 
     def _typed(self, line: bytes) -> None:
-        self._server.loop.call(functools.partial(self._obey, line.decode()))
+        self._server.loop.call(functools.partial(self._obey, line))
 
-    def _obey(self, line: str) -> None:
+    def _obey(self, line: bytes) -> None:
         if not line.strip():
             return
-        if not line.startswith("/") or line.startswith("//"):
-            with self._server.lock:
-                self._server.room.announce(f"server: {line.removeprefix('/')}")
-            return
-        word, argument = commands.split(line)
-        command = OPERATOR.get(word)
+        text = wire.said(line)
         with self._server.lock:
-            answer = command.do(self, argument) if command else [commands.unknown(word, "announces")]
-            self._server.console.tell(wire.answer(*answer))
+            if text is None:
+                self._server.console.tell(wire.answer(*self._answer(*commands.split(line.decode()))))
+            else:
+                self._server.room.announce(f"server: {text.decode()}")
+
+    def _answer(self, word: str, argument: str) -> list[str]:
+        """Do what a command says; return what is to be answered."""
+        command = OPERATOR.get(word)
+        if command is None:
+            return [commands.unknown(word, "announces")]
+        if command.usage and not argument:
+            return [f"usage: {word} {command.usage}"]
+        return command.do(self, argument)
 
     def help(self, argument: str) -> list[str]:
         """The list of what can be typed."""
@@ -113,17 +119,30 @@ class Operator:
         return [f"nobody is called {name!r}: /kick NAME [REASON], with a name from /who"]
 
     def ban(self, argument: str) -> list[str]:
-        """Keep a network out, and end who comes from there."""
-        try:
-            network = door.network(argument)
-        except ValueError as error:
-            return [f"{error}: /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
+        """Keep a network, or the address of a member, out, and end who comes from there."""
         server, room = self._server, self._server.room
+        hosts = {person.name: person.address.host.partition("%")[0] for person in room.ledger.people.values()}
+        try:
+            network = door.network(hosts.get(argument, argument))
+        except ValueError as error:
+            return [f"{error}: /ban NAME, with a name from /who, or /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
         server.door.ban(network)
         banned = [link for link in room.at(KNOCKING, OUTSIDE, INSIDE) if server.door.denies(link.address.host)]
         for link in banned:
             room.dismiss(link, time.monotonic(), words.DENIED, "banned")
-        return [f"{network} banned, {len(banned)} ended"]
+        return [f"{door.shown(network)} banned, {len(banned)} ended"]
+
+    def bans(self, argument: str) -> list[str]:
+        """Who is kept out, by /ban or by --deny."""
+        return [door.shown(network) for network in self._server.door.denied] or ["nobody is banned"]
+
+    def unban(self, argument: str) -> list[str]:
+        """Keep a network out no longer."""
+        try:
+            lifted = self._server.door.unban(door.network(argument))
+        except ValueError:
+            lifted = False
+        return [f"{argument} may come in again" if lifted else f"{argument!r} is not banned: /bans lists what is"]
 
     def shutdown(self, argument: str) -> list[str]:
         """End the room, as soon as the lock is free."""
@@ -155,8 +174,12 @@ OPERATOR: dict[str, commands.Command[Callable[[Operator, str], list[str]]]] = {
     "/who": commands.Command("who is online", Operator.who),
     "/kick": commands.Command("end a member", Operator.kick, "NAME [REASON]"),
     "/ban": commands.Command(
-        "end all from an address or a network, and keep it out until the server ends", Operator.ban, "ADDRESS"
+        "end all from a member's address, an address or a network; keep it out until the server ends",
+        Operator.ban,
+        "NAME|ADDRESS",
     ),
+    "/bans": commands.Command("what is kept out", Operator.bans),
+    "/unban": commands.Command("let an address or a network come in again", Operator.unban, "ADDRESS"),
     "/shutdown": commands.Command("end the room", Operator.shutdown),
 }
 """What an operator may type."""

@@ -302,7 +302,7 @@ def test_the_operator_speaks(operated: tuple[Window, int]) -> None:
     server, port = operated
     with Peer(port) as peer:
         server.until("(1 user online)")
-        for typed, said in (("점검 있어요", "점검 있어요"), ("//who", "/who")):
+        for typed, said in (("점검 있어요", "점검 있어요"), ("//who", "/who"), ("/etc/motd", "/etc/motd")):
             server.type(typed)
             server.until(f"! server: {said}")
             assert peer.until("^! ")[-1] == f"! server: {said}"
@@ -320,6 +320,9 @@ def test_the_operators_commands(operated: tuple[Window, int]) -> None:
         server.until("(2 users online)")
         server.type("/kick nobody")
         server.until("! nobody is called 'nobody': /kick NAME [REASON], with a name from /who")
+        for word, usage in (("/kick", "NAME [REASON]"), ("/ban", "NAME|ADDRESS"), ("/unban", "ADDRESS")):
+            server.type(word)
+            server.until(f"! usage: {word} {usage}")
         server.type("/ban nowhere")
         server.until("/ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32")
         server.type("/frobnicate")
@@ -329,6 +332,15 @@ def test_the_operators_commands(operated: tuple[Window, int]) -> None:
         server.until("! 127.0.0.0/8 banned, 2 ended")
         with Peer(port) as banned:
             assert banned.rest() == ["! your address is not allowed here"]
+        server.type("/bans")
+        server.until("! 127.0.0.0/8")
+        server.type("/unban 127.0.0.0/8")
+        server.until("! 127.0.0.0/8 may come in again")
+        with Peer(port) as again:
+            server.until("(1 user online)")
+            server.type(f"/ban {again.name}")
+            server.until("! 127.0.0.1 banned, 1 ended")
+            assert again.rest()[-1] == "! your address is not allowed here"
         assert not any("who" in line or "nobody" in line for line in stays.lines)
 
 

@@ -334,6 +334,28 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
     assert guests.room.at(FINISHED) == inside
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), ("[fe80::7%eth0]:1", "fe80::7")],
+)
+def test_a_ban_by_name(name: str, address: str) -> None:
+    """A member's name bans its address, listed by /bans, until /unban; who is not there cannot be banned by name."""
+    guests = Guests()
+    server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
+    operator = Operator(server, lambda: tuple, print)  # type: ignore[arg-type]  # all that a ban looks at
+    member = guests.join(name)
+    other = guests.join("198.51.100.1:1")
+    assert operator.bans("") == ["nobody is banned"]
+    assert operator.ban(name) == [f"{address} banned, 1 ended"]
+    assert (guests.room.at(FINISHED), guests.room.at(INSIDE)) == ([member], [other])
+    assert operator.ban(name)[0].startswith(f"{name!r} does not appear to be an IPv4 or IPv6 network: /ban NAME")
+    assert operator.bans("") == [address]
+    assert operator.unban("nobody") == ["'nobody' is not banned: /bans lists what is"]
+    assert operator.unban(address) == [f"{address} may come in again"]
+    assert operator.unban(address) == [f"{address!r} is not banned: /bans lists what is"]
+    assert operator.bans("") == ["nobody is banned"]
+
+
 def test_who_is_heard_of_is_not_idle() -> None:
     """The idle time begins anew with whatever is sent."""
     guests = Guests(idle_timeout=10)
