@@ -130,10 +130,13 @@ def serve(
     """
     from chatctl.server import console, operation, systemd
     from chatctl.server.base import within_descriptors
+    from chatctl.server.terminal import Terminal
 
     with contextlib.ExitStack() as stack:
-        diagnostics = console.Diagnostics(_STDERR)
+        terminal = Terminal()
+        diagnostics = console.Diagnostics(_STDERR, terminal.write)
         stack.callback(diagnostics.finish, timeout=0.2)
+        stack.callback(terminal.close)
         logging.basicConfig(
             format="chatctl server: %(message)s",
             level={1: logging.INFO, 0: logging.WARNING, -1: logging.ERROR}[verbosity],
@@ -141,12 +144,12 @@ def serve(
         )
         logging.logThreads = False  # else logging keeps an entry for each reader thread for good
         limits = within_descriptors(limits)
-        shown = console.Stream(_STDOUT)
+        shown = console.Stream(_STDOUT, terminal.write)
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
         server = stack.enter_context(
             build(host, port, mode, limits, shown, certificates, password_file=password_file, transcript=transcript)
         )
-        operator = operation.Operator(server, certificates, diagnostics.say)
+        operator = operation.Operator(server, certificates, diagnostics.say, terminal)
         if metrics:
             from chatctl.server import metrics as scraped
 

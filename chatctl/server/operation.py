@@ -18,10 +18,12 @@ from chatctl.errors import ResourceError
 from chatctl.layers import Layer
 from chatctl.room import commands, door
 from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE
+from chatctl.screen import can_draw
 from chatctl.server import systemd
 from chatctl.server.base import Server
-from chatctl.server.keyboard import Keyboard, usable
-from chatctl.wire import words
+from chatctl.server.keyboard import Keyboard, controls, usable
+from chatctl.server.terminal import Terminal
+from chatctl.wire import LineDecoder, words
 
 Certificates = Callable[[], Callable[[], Sequence[Layer]]]
 
@@ -51,12 +53,17 @@ class Operator:
         server: the server.
         certificates: how they are loaded, see `certificates`.
         say: prints a line on stderr.
+        terminal: where to edit what is typed, if that can be done.
     """
 
-    def __init__(self, server: Server, certificates: Certificates, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, server: Server, certificates: Certificates, say: Callable[[str], None], terminal: Terminal
+    ) -> None:
         self._server = server
         self._certificates = certificates
         self._say = say
+        self._terminal = terminal
+        self._edits = False  # what is typed at the terminal
 
     @property
     def signals(self) -> Mapping[int, Callable[[], None]]:
@@ -68,14 +75,53 @@ class Operator:
         }
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
             actions[signal.SIGHUP] = self._stop if _has_terminal() else self._reload
+        if self._edits and signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:  # a shell without job control
+            actions |= {signal.SIGTSTP: self._terminal.suspend, signal.SIGCONT: self._terminal.resume}
         return actions
 
     def attend(self, stdin: int, stdout: int) -> None:
-        """Obey what is typed at the terminal, if there is one."""
+        """Obey what is typed at the terminal, if there is one, in a line that is edited, if it can be."""
         for number in (signal.SIGTTIN, signal.SIGTTOU):  # a server in the background is not stopped by the shell
             signal.signal(number, signal.SIG_IGN)
-        if usable(stdin, stdout):
+        self._edits = controls(stdin) and controls(stdout) and can_draw(os.environ.get("TERM", ""))
+        if self._edits:
+            self._terminal.start(self, lambda: self._server.loop.call(self._stop))
+        elif usable(stdin, stdout):
             Keyboard(stdin, self._typed).start()
+
+    # What the editor asks, in its thread
+
+    def prompt(self) -> str:
+        """How many are online."""
+        with self._server.lock:
+            return f"[{wire.online(len(self._server.room.ledger.people))}] > "
+
+    def secret(self) -> bool:
+        """Nothing that is typed is."""
+        return False
+
+    def completions(self, word: str, *, first: bool) -> list[str]:
+        """Commands where one can stand, names elsewhere."""
+        if first and word.startswith("/"):
+            return [command for command in OPERATOR if command.startswith(word)]
+        with self._server.lock:
+            names = [person.name for person in self._server.room.ledger.people.values()]
+        return [name for name in names if name.startswith(word)]
+
+    def submit(self, text: str) -> bool:
+        """Obey what was typed; several lines are a paste, and all text. One that is too long stays where it is."""
+        limit = self._server.room.limits.max_line
+        lines = LineDecoder(limit).feed(text.encode("utf-8", "replace") + b"\n")
+        clean = [line for line in lines if isinstance(line, bytes)]
+        if clean != lines:
+            with self._server.lock:
+                self._server.console.tell(wire.answer(f"line too long, not sent: it may have {limit} bytes"))
+            return False
+        for line in clean:
+            self._typed(line if len(clean) == 1 else wire.escaped(line))
+        return True
+
+    # What it does
 
     def _typed(self, line: bytes) -> None:
         self._server.loop.call(functools.partial(self._obey, line))
@@ -151,6 +197,7 @@ class Operator:
 
     def _stop(self) -> None:
         systemd.notify("STOPPING=1")
+        self._terminal.end()
         self._server.stop()
 
     def _count(self) -> None:

@@ -290,10 +290,10 @@ def test_no_address_and_no_systemd() -> None:
     assert "Missing argument 'PORT'" in run("server", "127.0.0.1").stderr
 
 
-@pytest.fixture
-def operated(window: Callable[..., Window], mode: str) -> tuple[Window, int]:
-    """A server in a window, and its port."""
-    server = window("server", "127.0.0.1", "0", "--mode", mode)
+@pytest.fixture(params=["xterm-256color", "dumb"])
+def operated(window: Callable[..., Window], mode: str, request: pytest.FixtureRequest) -> tuple[Window, int]:
+    """A server in a window, with a line to edit or on a terminal that has none, and its port."""
+    server = window("server", "127.0.0.1", "0", "--mode", mode, TERM=request.param)
     return server, int(server.until(".")[0].split()[-1].removesuffix("."))
 
 

@@ -11,6 +11,7 @@ from chatctl.room.limits import Limits
 from chatctl.room.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
 from chatctl.room.stages import FINISHED, GONE, GRACE, INSIDE, LINGER, OUTSIDE, Member, Stage
 from chatctl.server.operation import Operator
+from chatctl.server.terminal import Terminal
 from chatctl.wire import Address
 
 
@@ -325,7 +326,7 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
     """Who comes from outside the network stays, and so does everybody's count of places; who comes from it goes."""
     guests = Guests()
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
-    operator = Operator(server, lambda: tuple, print)  # type: ignore[arg-type]  # all that a ban looks at
+    operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
     inside = [guests.join(f"192.0.2.7:{port}") for port in range(3)]
     guests.room.leave(guests.join("198.51.100.1:1"), "left")
     assert operator.ban("198.51.100.0/24") == ["198.51.100.0/24 banned, 0 ended"]
@@ -342,7 +343,7 @@ def test_a_ban_by_name(name: str, address: str) -> None:
     """A member's name bans its address, listed by /bans, until /unban; who is not there cannot be banned by name."""
     guests = Guests()
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
-    operator = Operator(server, lambda: tuple, print)  # type: ignore[arg-type]  # all that a ban looks at
+    operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
     member = guests.join(name)
     other = guests.join("198.51.100.1:1")
     assert operator.bans("") == ["nobody is banned"]
