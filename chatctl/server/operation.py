@@ -100,6 +100,10 @@ class Operator:
         """Nothing that is typed is."""
         return False
 
+    def interrupt(self) -> bool:
+        """Ctrl-C on an empty line ends the editor, and the room with it."""
+        return True
+
     def completions(self, word: str, *, first: bool) -> list[str]:
         """Commands where one can stand, names elsewhere."""
         if first and word.startswith("/"):

@@ -1,16 +1,19 @@
 """The operator's terminal: a line that is edited under what the server shows, and a terminal that stays the shell's."""
 
 import os
+import re
 import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.e2e.screen import Screen
+from tests.e2e.screen import Screen, Tmux
 from tests.e2e.test_terminal import BACKSPACE, LEFT, UP
+from tests.e2e.test_tmux import tmux as tmux
 from tests.rooms import Peer
 
 Start = Callable[..., tuple[Screen, int]]
@@ -184,3 +187,102 @@ def test_a_terminal_that_takes_nothing(start: Start) -> None:
     server.process.kill(signal.SIGTERM)
     os.waitid(os.P_PID, server.process.pid, os.WEXITED | os.WNOWAIT)
     assert server.modes == server.before
+
+
+def serve(tmux: Tmux, mode: str, *more: str) -> int:
+    """Start a server in the shell; its port."""
+    tmux.run("server", "127.0.0.1", "0", "--mode", mode, *more)
+    tmux.until("Chat Server started on port ")
+    started = re.search(r"Chat Server started on port (\d+)\.", "\n".join(tmux.lines()))
+    assert started
+    return int(started[1])
+
+
+def seen_by_the_shell(tmux: Tmux) -> str:
+    """The modes of the terminal while the shell runs a command."""
+    tmux.type("stty -g")
+    tmux.key("Enter")
+    tmux.until("shell>", last=True)
+    return tmux.lines()[-2]
+
+
+def test_suspend(tmux: Tmux, mode: str) -> None:
+    """Ctrl-Z gives the shell its terminal back, bg leaves it there, fg brings the line that was typed."""
+    modes = seen_by_the_shell(tmux)
+    port = serve(tmux, mode)
+    with Peer(port) as peer:
+        tmux.until(prompt(1))
+        tmux.type("half typed")
+        tmux.until(f"{prompt(1)} half typed", last=True)
+        tmux.key("C-z")
+        tmux.until("shell>", last=True)
+        assert seen_by_the_shell(tmux) == modes
+        peer.say("while it is stopped")
+        tmux.type("bg")
+        tmux.key("Enter")
+        tmux.until("while it is stopped")
+        tmux.type("echo in the $((1 + 1))nd shell")
+        tmux.key("Enter")
+        tmux.until("in the 2nd shell")
+        assert seen_by_the_shell(tmux) == modes
+        assert not any("online] >" in line for line in tmux.lines())
+        tmux.type("fg")
+        tmux.key("Enter")
+        tmux.until(f"{prompt(1)} half typed", last=True)
+        tmux.key("Enter")
+        assert peer.until("^! ")[-1] == "! server: half typed"
+    tmux.until("left")
+    tmux.key("C-c")
+    tmux.until("shell>", last=True)
+    assert tmux.lines()[-2] == "! server shutting down"
+    assert seen_by_the_shell(tmux) == modes
+
+
+def test_started_in_the_background(tmux: Tmux, mode: str) -> None:
+    """The terminal is the shell's until it brings the server to the foreground."""
+    modes = seen_by_the_shell(tmux)
+    port = serve(tmux, mode, "&")
+    with Peer(port) as peer:
+        tmux.until("(1 user online)")
+        tmux.type("echo in the $((1 + 1))nd shell")
+        tmux.key("Enter")
+        tmux.until("in the 2nd shell")
+        assert seen_by_the_shell(tmux) == modes
+        assert not any("online] >" in line for line in tmux.lines())
+        tmux.type("fg")
+        tmux.key("Enter")
+        tmux.until(prompt(1), last=True)
+        tmux.type("here again")
+        tmux.key("Enter")
+        assert peer.until("^! ")[-1] == "! server: here again"
+    tmux.until("left")
+    tmux.key("C-c")
+    tmux.until("shell>", last=True)
+    assert seen_by_the_shell(tmux) == modes
+
+
+def test_stopped_without_warning(tmux: Tmux, mode: str) -> None:
+    """SIGSTOP leaves no time for the modes; the server goes on well in the background and in the foreground."""
+    port = serve(tmux, mode)
+    with Peer(port) as peer:
+        for job in ("bg", "fg"):
+            tmux.until(prompt(1), last=True)
+            psutil.Process(_listens(port)).suspend()
+            tmux.until("shell>", last=True)
+            tmux.type(f"{job}; echo in the $((1 + 1))nd shell")
+            tmux.key("Enter")
+            if job == "bg":
+                tmux.until("in the 2nd shell")
+                tmux.type("fg")
+                tmux.key("Enter")
+        tmux.until(prompt(1), last=True)
+        tmux.type("here again")
+        tmux.key("Enter")
+        assert peer.until("^! ")[-1] == "! server: here again"
+
+
+def _listens(port: int) -> int:
+    """Who listens at a port."""
+    return next(
+        int(c.pid) for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    )
