@@ -76,7 +76,7 @@ class Operator:
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
             actions[signal.SIGHUP] = self._stop if _has_terminal() else self._reload
         if self._edits and signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:  # a shell without job control
-            actions |= {signal.SIGTSTP: self._terminal.suspend, signal.SIGCONT: self._terminal.resume}
+            actions |= {signal.SIGTSTP: self._terminal.suspend, signal.SIGCONT: self._terminal.begin_anew}
         return actions
 
     def attend(self, stdin: int, stdout: int) -> None:

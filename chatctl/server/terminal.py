@@ -15,7 +15,7 @@ import os
 import signal
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("chatctl.server")
 
-_STDIN = 0
+_STDIN, _STDOUT = 0, 1
 _LOOK = 0.2  # seconds between two looks whether the shell has brought the server to the foreground
+_PIECE = 16 * 1024  # bytes written before keys are seen to, which a slow terminal takes in a tenth of a second
 _STUCK = 0.5  # seconds for a terminal to take what is written, before it is put back without that
 
 
@@ -52,7 +53,7 @@ class Terminal:
         self._thread: threading.Thread | None = None
 
     def start(self, talk: "Talk", interrupted: Callable[[], None]) -> None:
-        """Edit, in a thread, as soon as something was written.
+        """Edit, in a thread, as soon as something was shown on stdout.
 
         Args:
             talk: whose lines they are; it is called in the thread.
@@ -70,21 +71,27 @@ class Terminal:
         if not controls(descriptor):
             output.write(descriptor, data)
             return
+        for piece in _pieces(data):
+            self._write(descriptor, piece)
+        if self._loop:
+            self._over.wait(PAUSE)  # drawing the line anew costs more than the line that was written
+
+    def _write(self, descriptor: int, lines: bytes) -> None:
         shown: Future[None] = Future()
         with self._guard:
             if self._loop is None:
-                output.write(descriptor, data)
-                self._written.set()
+                output.write(descriptor, lines)
+                if descriptor == _STDOUT:
+                    self._written.set()
                 return
-            self._loop.call_soon_threadsafe(self._show, data, shown)
+            self._loop.call_soon_threadsafe(self._show, lines, shown)
         shown.result()
-        self._over.wait(PAUSE)  # drawing the line anew costs more than the line that was written
 
     def end(self) -> None:
         """Have the line end, and the terminal get its modes back. This does not wait."""
         self._over.set()
         self._written.set()
-        self._begin_anew()
+        self.begin_anew()
 
     def close(self) -> None:
         """End it, and see that the terminal has its modes back."""
@@ -96,19 +103,18 @@ class Terminal:
     def suspend(self) -> None:
         """Stop this process, as Ctrl-Z does, with the terminal as it was. The main thread, which goes on with it."""
         self._suspended = True
-        self._begin_anew()
+        self.begin_anew()
         self._free_terminal()
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, handler)
         self._suspended = False
 
-    def resume(self) -> None:
-        """Set the modes and draw the line anew: the process was stopped, and the shell had the terminal meanwhile."""
-        self._begin_anew()
+    def begin_anew(self) -> None:
+        """Have the line end, and begin again, modes and all, unless a reason not to was set before. Any thread.
 
-    def _begin_anew(self) -> None:
-        """Have the line end, and begin again if it is still `_wanted`. Whoever sets why it is not does so before."""
+        After a stop that came without `suspend` the shell has had the terminal, whatever the editor thinks.
+        """
         if (loop := self._loop) and (editor := self._editor):
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(editor.end)
@@ -173,11 +179,19 @@ class Terminal:
                 self._loop = None
             await asyncio.sleep(0)  # for what the loop was asked to write before that
 
-    def _show(self, data: bytes, shown: "Future[None]") -> None:
+    def _show(self, lines: bytes, shown: "Future[None]") -> None:
         try:
             if self._editor:
-                self._editor.above(data.decode("utf-8", "replace"))
+                self._editor.above(lines.decode("utf-8", "replace"))
         except Exception as error:  # whatever it is, the outlet waits
             shown.set_exception(error)
         else:
             shown.set_result(None)
+
+
+def _pieces(lines: bytes) -> Iterator[bytes]:
+    """Cut lines, behind whole ones, into pieces of about the size that keys may wait for."""
+    while lines:
+        end = lines.find(b"\n", _PIECE) + 1 or len(lines)
+        yield lines[:end]
+        lines = lines[end:]
