@@ -134,9 +134,9 @@ def serve(
 
     with contextlib.ExitStack() as stack:
         terminal = Terminal()
+        stack.callback(terminal.close)
         diagnostics = console.Diagnostics(_STDERR, terminal.write)
         stack.callback(diagnostics.finish, timeout=0.2)
-        stack.callback(terminal.close)
         logging.basicConfig(
             format="chatctl server: %(message)s",
             level={1: logging.INFO, 0: logging.WARNING, -1: logging.ERROR}[verbosity],
