@@ -172,12 +172,12 @@ def trusted(files: Path) -> list[str]:
 
 
 @pytest.fixture
-def window() -> Iterator[Callable[..., Window]]:
-    """Open a window that runs chatctl with some arguments."""
+def window(tmp_path: Path) -> Iterator[Callable[..., Window]]:
+    """Open a window that runs chatctl with some arguments, at a home of its own."""
     windows: list[Window] = []
 
     def open_window(*arguments: str, **options: Any) -> Window:
-        windows.append(Window(*arguments, **options))
+        windows.append(Window(*arguments, **({"HOME": str(tmp_path)} | options)))
         return windows[-1]
 
     yield open_window
