@@ -224,11 +224,7 @@ OPERATOR: dict[str, commands.Command[Callable[[Operator, str], list[str]]]] = {
     "/help": commands.Command("this list", Operator.help),
     "/who": commands.Command("who is online", Operator.who),
     "/kick": commands.Command("end a member", Operator.kick, "NAME [REASON]"),
-    "/ban": commands.Command(
-        "end all from a member's address, an address or a network; keep it out until the server ends",
-        Operator.ban,
-        "NAME|ADDRESS",
-    ),
+    "/ban": commands.Command("end and keep out all from an address or a network", Operator.ban, "NAME|ADDRESS"),
     "/bans": commands.Command("what is kept out", Operator.bans),
     "/unban": commands.Command("let an address or a network come in again", Operator.unban, "ADDRESS"),
     "/shutdown": commands.Command("end the room", Operator.shutdown),
