@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from chatctl.screen import can_draw
+
 if TYPE_CHECKING:
     from chatctl.peer.stay import Target
-
-_NO_CURSOR = {"", "dumb", "unknown"}  # values of TERM: a line on those cannot be drawn anew
 
 
 def is_rich(*, plain: bool, stdin: bool, stdout: bool, term: str) -> bool:
@@ -19,7 +19,7 @@ def is_rich(*, plain: bool, stdin: bool, stdout: bool, term: str) -> bool:
         stdout: likewise.
         term: the environment's TERM.
     """
-    return not plain and stdin and stdout and term not in _NO_CURSOR
+    return not plain and stdin and stdout and can_draw(term)
 
 
 def is_colored(choice: str, *, rich: bool, environment: Mapping[str, str]) -> bool:

@@ -12,7 +12,7 @@ TOO_MANY = "too many connections from your address"
 
 
 class Door:
-    """Decides about newcomers before the room knows of them.
+    """Decides about newcomers before the room knows of them. ``denied`` are the networks that it keeps out.
 
     Args:
         max_users: places in the room.
@@ -27,7 +27,9 @@ class Door:
         self.max_users = max_users
         self._max_per_ip = max_per_ip
         self._allow = tuple(allow)
-        self._deny = tuple(deny)
+        self.denied: tuple[Network, ...] = ()
+        for network in deny:
+            self.ban(network)
 
     def refusal(self, host: str, users: int, from_there: int) -> str | None:
         """Why a newcomer cannot come in; None: it can.
@@ -47,19 +49,26 @@ class Door:
 
     def denies(self, host: str) -> bool:
         """Whether an address is kept out."""
-        if not self._allow and not self._deny:
+        if not self._allow and not self.denied:
             return False
         try:
             address = ipaddress.ip_address(host)
         except ValueError:  # BSD knows no address of a newcomer that has gone
             return True
-        if any(address in network for network in self._deny):
+        if any(address in network for network in self.denied):
             return True
         return bool(self._allow) and not any(address in network for network in self._allow)
 
     def ban(self, network: Network) -> None:
         """Keep a network out from now on."""
-        self._deny += (network,)
+        if network not in self.denied:
+            self.denied += (network,)
+
+    def unban(self, network: Network) -> bool:
+        """Keep a network out no longer; return whether it was. A smaller or a larger one is another one."""
+        before = self.denied
+        self.denied = tuple(denied for denied in before if denied != network)
+        return self.denied != before
 
 
 def network(text: str) -> Network:
@@ -74,3 +83,8 @@ def network(text: str) -> Network:
         if mapped:
             return ipaddress.IPv4Network((mapped, found.prefixlen - 96))
     return found
+
+
+def shown(network: Network) -> str:
+    """A network as an operator writes it: that of a single address is the address."""
+    return str(network.network_address if network.num_addresses == 1 else network)

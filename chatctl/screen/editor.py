@@ -6,12 +6,12 @@ mode would be echoed into the text by the kernel, and Ctrl-C and Ctrl-D lost; so
 `patch_stdout`, which switch to it for every line, are not used.
 """
 
-import contextlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable
 from typing import Protocol, cast
 
 from prompt_toolkit import PromptSession
@@ -26,10 +26,10 @@ from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
-from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.search import stop_search
 
 from chatctl.screen import graphemes
+from chatctl.screen.device import Input, Output
 
 PASTE = 5
 """Lines of a paste that are put into the line that is edited; a longer one is held back until Enter."""
@@ -71,16 +71,21 @@ class Editor:
         talk: the client.
         history: where lines are remembered.
         color: what the editor itself draws, such as completions, may be in colours.
+        suspend: what Ctrl-Z does; None: it stops this process in its main thread.
     """
 
-    def __init__(self, talk: Talk, history: History, *, color: bool) -> None:
+    def __init__(
+        self, talk: Talk, history: History, *, color: bool, suspend: Callable[[], object] | None = None
+    ) -> None:
         self._talk = talk
+        self._suspend = suspend or (lambda: run_in_terminal(_suspend))
         self._held = ""  # a paste that waits for Enter
         self._aside: tuple[Document, str] | None = None  # what was typed and held when a password was asked for
-        self._output = cast(_Output, _Output.from_pty(sys.stdout, term=os.environ.get("TERM")))
+        self._output = cast(Output, Output.from_pty(sys.stdout, term=os.environ.get("TERM")))
         self._output.enable_cpr = False  # a terminal that does not answer would delay everything
         self._session: PromptSession[None] = PromptSession(
             self._prompt,
+            input=Input(sys.stdin),
             output=self._output,
             color_depth=None if color else ColorDepth.DEPTH_1_BIT,
             history=history,
@@ -94,20 +99,22 @@ class Editor:
             is_password=Condition(talk.secret),
             key_bindings=merge_key_bindings([graphemes.bindings(), self._bindings()]),
         )
-        self._session.app.terminal_size_polling_interval = None  # the kernel tells, by SIGWINCH
+        if threading.current_thread() is threading.main_thread():
+            self._session.app.terminal_size_polling_interval = None  # the kernel tells, by SIGWINCH
         buffer = self._session.default_buffer
         buffer.accept_handler = self._enter  # else a line would end the prompt
         buffer.append_to_history = lambda: None  # type: ignore[method-assign]  # `_enter` knows what to remember
 
     async def run(self) -> None:
-        """Edit until `end`.
+        """Edit until `end`; when this is called again, what was typed is still there.
 
         Raises:
             KeyboardInterrupt: Ctrl-C on an empty line.
             EOFError: Ctrl-D on an empty line.
         """
         self._keep_apart()
-        await self._session.prompt_async(set_exception_handler=False)
+        typed = self._session.default_buffer.document
+        await self._session.prompt_async(default=typed, set_exception_handler=False)
 
     def end(self) -> None:
         """Have `run` return."""
@@ -138,7 +145,6 @@ class Editor:
         """
         app = self._session.app
         self._keep_apart()
-        text = text.replace("\n", "\r\n")
         if not app.is_running or app._running_in_terminal:
             self._output.write_raw(text)
             self._output.flush()
@@ -146,7 +152,7 @@ class Editor:
         with self._output.held():
             self._output.write_raw("\r")
             app.renderer.erase(leave_alternate_screen=False)
-            self._output.write_raw(text)
+            self._output.write_raw(text.replace("\n", "\r\n"))
             app._redraw()
 
     def _prompt(self) -> str:
@@ -227,34 +233,13 @@ class Editor:
 
         @keys.add("c-z")
         def _(event: KeyPressEvent) -> None:
-            run_in_terminal(_suspend)
+            self._suspend()
 
         secret = Condition(self._talk.secret)
         for key in ("c-r", "c-s", "tab"):  # a password is not to be looked for
             keys.add(key, filter=secret)(lambda event: None)
 
         return keys
-
-
-class _Output(Vt100_Output):
-    """A terminal that can be written to in one go."""
-
-    _held = False
-
-    def flush(self) -> None:
-        """Write what has gathered, but not while it is held."""
-        if not self._held:
-            super().flush()
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Gather what is written meanwhile."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-            self.flush()
 
 
 class _Completer(Completer):

@@ -13,16 +13,16 @@ MOST = 5000
 """Entries kept: a search over more of them makes a key wait (0.1 s at 5,000, measured)."""
 
 
-def path() -> Path:
-    """Where they are kept, after the XDG Base Directory Specification."""
+def path(name: str = "history") -> Path:
+    """Where they are kept, after the XDG Base Directory Specification; ``name`` is the file's."""
     state = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "chatctl" / "history"
+    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "chatctl" / name
 
 
-def open_history() -> History:
+def open_history(name: str = "history") -> History:
     """What was said before, and a place for more; only for this run, where no file can be had."""
     try:
-        return _open(path())
+        return _open(path(name))
     except (OSError, RuntimeError):  # no home
         return InMemoryHistory()
 
@@ -36,7 +36,7 @@ def _open(file: Path) -> History:
     with _alone(file):
         kept = list(islice(FileHistory(file).load_history_strings(), MOST + 1))
         if len(kept) > MOST:
-            new = file.with_name(f"history.{os.getpid()}")
+            new = file.with_name(f"{file.name}.{os.getpid()}")
             os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
             rewritten = FileHistory(new)
             for entry in reversed(kept[:MOST]):

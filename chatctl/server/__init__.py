@@ -131,9 +131,12 @@ def serve(
     """
     from chatctl.server import console, invitation, operation, systemd
     from chatctl.server.base import within_descriptors
+    from chatctl.server.terminal import Terminal
 
     with contextlib.ExitStack() as stack:
-        diagnostics = console.Diagnostics(_STDERR)
+        terminal = Terminal()
+        stack.callback(terminal.close)
+        diagnostics = console.Diagnostics(_STDERR, terminal.write)
         stack.callback(diagnostics.finish, timeout=0.2)
         timed = verbosity > 0 and not systemd.is_journal(_STDERR)
         logging.basicConfig(
@@ -144,7 +147,7 @@ def serve(
         )
         logging.logThreads = False  # else logging keeps an entry for each reader thread for good
         limits = within_descriptors(limits)
-        shown = console.Stream(_STDOUT)
+        shown = console.Stream(_STDOUT, terminal.write)
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
         server = stack.enter_context(
             build(host, port, mode, limits, shown, certificates, password_file=password_file, transcript=transcript)
@@ -153,7 +156,7 @@ def serve(
         say = diagnostics.say if verbosity > 0 or (verbosity == 0 and os.isatty(_STDERR)) else None
         secrets = [file for file in (password_file, tls_key or tls_cert) if file]
         server.console.follow(functools.partial(invitation.give, way, secrets, say))
-        operator = operation.Operator(server, certificates, diagnostics.say)
+        operator = operation.Operator(server, certificates, diagnostics.say, terminal)
         if metrics:
             from chatctl.server import metrics as scraped
 

@@ -39,15 +39,20 @@ class Stream:
 
     It is never made non-blocking. An error of it (EPIPE: nobody reads any more, EIO: the terminal is gone) ends the
     outlet and nothing else.
+
+    Args:
+        descriptor: where to write.
+        write: writes to a descriptor.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, write: Callable[[int, bytes], None] = output.write) -> None:
         self._descriptor = descriptor
+        self._write = write
 
     def write(self, data: bytes) -> None:
         """Write some whole lines."""
         try:
-            output.write(self._descriptor, data)
+            self._write(self._descriptor, data)
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.EIO):  # else nobody is there to read on
                 log.error("cannot write to descriptor %d any more: %s", self._descriptor, error.strerror)
@@ -176,13 +181,16 @@ class Outlet:
 
 
 class Diagnostics(logging.Handler):
-    """Log records on stderr, through an `Outlet`: a stderr that nobody reads stalls nobody either."""
+    """Log records on stderr, through an `Outlet`: a stderr that nobody reads stalls nobody either.
 
-    def __init__(self, descriptor: int) -> None:
+    The arguments are those of a `Stream`.
+    """
+
+    def __init__(self, descriptor: int, write: Callable[[int, bytes], None] = output.write) -> None:
         super().__init__()
         self._log = Log()
         self._guard = Lock()
-        self._outlet = Outlet(self._log, self._guard, Stream(descriptor), _WINDOW)
+        self._outlet = Outlet(self._log, self._guard, Stream(descriptor, write), _WINDOW)
         self._outlet.start()
 
     def say(self, text: str) -> None:

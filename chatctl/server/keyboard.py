@@ -71,10 +71,13 @@ class Keyboard:
 
 def usable(stdin: int, stdout: int) -> bool:
     """Whether an operator can be there: both are terminals, and ``stdin`` is the controlling one."""
-    if not (os.isatty(stdin) and os.isatty(stdout)):
-        return False
+    return os.isatty(stdout) and controls(stdin)
+
+
+def controls(descriptor: int) -> bool:
+    """Whether it is the controlling terminal of this process, of which alone it is known who is in the foreground."""
     try:
-        os.tcgetpgrp(stdin)
+        os.tcgetpgrp(descriptor)
     except OSError:
         return False
     return True

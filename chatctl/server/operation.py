@@ -3,7 +3,7 @@
 SIGINT, SIGTERM   end the room; a second one at once
 SIGHUP            reopen the transcript and load the certificates anew; with a terminal: end, as it has gone
 SIGUSR1           print the counters
-a line typed      is announced to all; /help lists the commands
+a line typed      is announced to all, or a command, as `wire.said` has it; /help lists the commands
 """
 
 import functools
@@ -18,10 +18,12 @@ from chatctl.errors import ResourceError
 from chatctl.layers import Layer
 from chatctl.room import commands, door
 from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE
+from chatctl.screen import can_draw
 from chatctl.server import systemd
 from chatctl.server.base import Server
-from chatctl.server.keyboard import Keyboard, usable
-from chatctl.wire import words
+from chatctl.server.keyboard import Keyboard, controls, usable
+from chatctl.server.terminal import Terminal
+from chatctl.wire import LineDecoder, words
 
 Certificates = Callable[[], Callable[[], Sequence[Layer]]]
 
@@ -51,12 +53,17 @@ class Operator:
         server: the server.
         certificates: how they are loaded, see `certificates`.
         say: prints a line on stderr.
+        terminal: where to edit what is typed, if that can be done.
     """
 
-    def __init__(self, server: Server, certificates: Certificates, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, server: Server, certificates: Certificates, say: Callable[[str], None], terminal: Terminal
+    ) -> None:
         self._server = server
         self._certificates = certificates
         self._say = say
+        self._terminal = terminal
+        self._edits = False  # what is typed at the terminal
 
     @property
     def signals(self) -> Mapping[int, Callable[[], None]]:
@@ -68,30 +75,79 @@ class Operator:
         }
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
             actions[signal.SIGHUP] = self._stop if _has_terminal() else self._reload
+        if self._edits and signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:  # a shell without job control
+            actions |= {signal.SIGTSTP: self._terminal.suspend, signal.SIGCONT: self._terminal.begin_anew}
         return actions
 
     def attend(self, stdin: int, stdout: int) -> None:
-        """Obey what is typed at the terminal, if there is one."""
+        """Obey what is typed at the terminal, if there is one, in a line that is edited, if it can be."""
         for number in (signal.SIGTTIN, signal.SIGTTOU):  # a server in the background is not stopped by the shell
             signal.signal(number, signal.SIG_IGN)
-        if usable(stdin, stdout):
+        self._edits = controls(stdin) and controls(stdout) and can_draw(os.environ.get("TERM", ""))
+        if self._edits:
+            self._terminal.start(self, lambda: self._server.loop.call(self._stop))
+        elif usable(stdin, stdout):
             Keyboard(stdin, self._typed).start()
 
-    def _typed(self, line: bytes) -> None:
-        self._server.loop.call(functools.partial(self._obey, line.decode()))
+    # What the editor asks, in its thread
 
-    def _obey(self, line: str) -> None:
+    def prompt(self) -> str:
+        """How many are online."""
+        with self._server.lock:
+            return f"[{wire.online(len(self._server.room.ledger.people))}] > "
+
+    def secret(self) -> bool:
+        """Nothing that is typed is."""
+        return False
+
+    def interrupt(self) -> bool:
+        """Ctrl-C on an empty line ends the editor, and the room with it."""
+        return True
+
+    def completions(self, word: str, *, first: bool) -> list[str]:
+        """Commands where one can stand, names elsewhere."""
+        if first and word.startswith("/"):
+            return [command for command in OPERATOR if command.startswith(word)]
+        with self._server.lock:
+            names = [person.name for person in self._server.room.ledger.people.values()]
+        return [name for name in names if name.startswith(word)]
+
+    def submit(self, text: str) -> bool:
+        """Obey what was typed; several lines are a paste, and all text. One that is too long stays where it is."""
+        limit = self._server.room.limits.max_line
+        lines = LineDecoder(limit).feed(text.encode("utf-8", "replace") + b"\n")
+        clean = [line for line in lines if isinstance(line, bytes)]
+        if clean != lines:
+            with self._server.lock:
+                self._server.console.tell(wire.answer(f"line too long, not sent: it may have {limit} bytes"))
+            return False
+        for line in clean:
+            self._typed(line if len(clean) == 1 else wire.escaped(line))
+        return True
+
+    # What it does
+
+    def _typed(self, line: bytes) -> None:
+        self._server.loop.call(functools.partial(self._obey, line))
+
+    def _obey(self, line: bytes) -> None:
         if not line.strip():
             return
-        if not line.startswith("/") or line.startswith("//"):
-            with self._server.lock:
-                self._server.room.announce(f"server: {line.removeprefix('/')}")
-            return
-        word, argument = commands.split(line)
-        command = OPERATOR.get(word)
+        text = wire.said(line)
         with self._server.lock:
-            answer = command.do(self, argument) if command else [commands.unknown(word, "announces")]
-            self._server.console.tell(wire.answer(*answer))
+            if text is None:
+                self._server.console.tell(wire.answer(*self._answer(*commands.split(line.decode()))))
+            else:
+                self._server.room.announce(f"server: {text.decode()}")
+
+    def _answer(self, word: str, argument: str) -> list[str]:
+        """Do what a command says; return what is to be answered."""
+        command = OPERATOR.get(word)
+        if command is None:
+            return [commands.unknown(word, "announces")]
+        if command.usage and not argument:
+            return [f"usage: {word} {command.usage}"]
+        return command.do(self, argument)
 
     def help(self, argument: str) -> list[str]:
         """The list of what can be typed."""
@@ -113,17 +169,30 @@ class Operator:
         return [f"nobody is called {name!r}: /kick NAME [REASON], with a name from /who"]
 
     def ban(self, argument: str) -> list[str]:
-        """Keep a network out, and end who comes from there."""
-        try:
-            network = door.network(argument)
-        except ValueError as error:
-            return [f"{error}: /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
+        """Keep a network, or the address of a member, out, and end who comes from there."""
         server, room = self._server, self._server.room
+        hosts = {person.name: person.address.host.partition("%")[0] for person in room.ledger.people.values()}
+        try:
+            network = door.network(hosts.get(argument, argument))
+        except ValueError as error:
+            return [f"{error}: /ban NAME, with a name from /who, or /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
         server.door.ban(network)
         banned = [link for link in room.at(KNOCKING, OUTSIDE, INSIDE) if server.door.denies(link.address.host)]
         for link in banned:
             room.dismiss(link, time.monotonic(), words.DENIED, "banned")
-        return [f"{network} banned, {len(banned)} ended"]
+        return [f"{door.shown(network)} banned, {len(banned)} ended"]
+
+    def bans(self, argument: str) -> list[str]:
+        """Who is kept out, by /ban or by --deny."""
+        return [door.shown(network) for network in self._server.door.denied] or ["nobody is banned"]
+
+    def unban(self, argument: str) -> list[str]:
+        """Keep a network out no longer."""
+        try:
+            lifted = self._server.door.unban(door.network(argument))
+        except ValueError:
+            lifted = False
+        return [f"{argument} may come in again" if lifted else f"{argument!r} is not banned: /bans lists what is"]
 
     def shutdown(self, argument: str) -> list[str]:
         """End the room, as soon as the lock is free."""
@@ -132,6 +201,7 @@ class Operator:
 
     def _stop(self) -> None:
         systemd.notify("STOPPING=1")
+        self._terminal.end()
         self._server.stop()
 
     def _count(self) -> None:
@@ -154,9 +224,9 @@ OPERATOR: dict[str, commands.Command[Callable[[Operator, str], list[str]]]] = {
     "/help": commands.Command("this list", Operator.help),
     "/who": commands.Command("who is online", Operator.who),
     "/kick": commands.Command("end a member", Operator.kick, "NAME [REASON]"),
-    "/ban": commands.Command(
-        "end all from an address or a network, and keep it out until the server ends", Operator.ban, "ADDRESS"
-    ),
+    "/ban": commands.Command("end and keep out all from an address or a network", Operator.ban, "NAME|ADDRESS"),
+    "/bans": commands.Command("what is kept out", Operator.bans),
+    "/unban": commands.Command("let an address or a network come in again", Operator.unban, "ADDRESS"),
     "/shutdown": commands.Command("end the room", Operator.shutdown),
 }
 """What an operator may type."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import socket
 import ssl
 import subprocess
@@ -23,14 +24,17 @@ WELCOME = "> Connected to the chat server (1 user online)"
 ASKED = "! this room needs a password: send it as your first line"
 
 
-class Window:
-    """A program on a terminal of 80 by 24; what it shows is compared line by line."""
+_ERASED = re.compile(r".*\x1b\[J(\x1b\[[\d;?]*\w)*")  # a prompt, and how a line takes its place
 
-    def __init__(self, *arguments: str, echo: bool = False) -> None:
+
+class Window:
+    """A program on a terminal of 80 by 24; what it shows is compared line by line, without the prompt it draws."""
+
+    def __init__(self, *arguments: str, echo: bool = False, **more: str) -> None:
         self.process = pexpect.spawn(
             COMMAND[0],
             [*COMMAND[1:], *arguments],
-            env=environment(),
+            env=environment(**more),
             encoding="utf-8",
             dimensions=(24, 80),
             timeout=PATIENCE,
@@ -48,7 +52,7 @@ class Window:
         while not (self.lines and self.lines[-1].endswith(text)):
             line = self.process.readline()
             assert line, f"ended, not showing {text!r} after:\n" + "\n".join(self.lines)
-            self.lines.append(line.rstrip("\r\n"))
+            self.lines.append(_ERASED.sub("", line.rstrip("\r\n")))
         return self.lines
 
     def screen(self) -> list[str]:
@@ -59,7 +63,7 @@ class Window:
 
     def end(self) -> int:
         """Everything until the end, and the exit status."""
-        self.lines += [line.rstrip("\r\n") for line in self.process.read().splitlines()]
+        self.lines += [_ERASED.sub("", line) for line in self.process.read().splitlines()]
         self.process.close()
         assert not any("Traceback" in line for line in self.lines), self.lines
         assert self.process.exitstatus is not None, f"killed by signal {self.process.signalstatus}"
@@ -174,12 +178,12 @@ def trusted(files: Path) -> list[str]:
 
 
 @pytest.fixture
-def window() -> Iterator[Callable[..., Window]]:
-    """Open a window that runs chatctl with some arguments."""
+def window(tmp_path: Path) -> Iterator[Callable[..., Window]]:
+    """Open a window that runs chatctl with some arguments, at a home of its own."""
     windows: list[Window] = []
 
-    def open_window(*arguments: str, **options: bool) -> Window:
-        windows.append(Window(*arguments, **options))
+    def open_window(*arguments: str, **options: Any) -> Window:
+        windows.append(Window(*arguments, **({"HOME": str(tmp_path)} | options)))
         return windows[-1]
 
     yield open_window

@@ -273,10 +273,10 @@ def test_no_address_and_no_systemd() -> None:
     assert "Missing argument 'PORT'" in run("server", "127.0.0.1").stderr
 
 
-@pytest.fixture
-def operated(window: Callable[..., Window], mode: str) -> tuple[Window, int]:
-    """A server in a window, and its port."""
-    server = window("server", "127.0.0.1", "0", "--mode", mode)
+@pytest.fixture(params=["xterm-256color", "dumb"])
+def operated(window: Callable[..., Window], mode: str, request: pytest.FixtureRequest) -> tuple[Window, int]:
+    """A server in a window, with a line to edit or on a terminal that has none, and its port."""
+    server = window("server", "127.0.0.1", "0", "--mode", mode, TERM=request.param)
     return server, int(server.until(".")[0].split()[-1].removesuffix("."))
 
 
@@ -285,7 +285,7 @@ def test_the_operator_speaks(operated: tuple[Window, int]) -> None:
     server, port = operated
     with Peer(port) as peer:
         server.until("(1 user online)")
-        for typed, said in (("점검 있어요", "점검 있어요"), ("//who", "/who")):
+        for typed, said in (("점검 있어요", "점검 있어요"), ("//who", "/who"), ("/etc/motd", "/etc/motd")):
             server.type(typed)
             server.until(f"! server: {said}")
             assert peer.until("^! ")[-1] == f"! server: {said}"
@@ -303,6 +303,9 @@ def test_the_operators_commands(operated: tuple[Window, int]) -> None:
         server.until("(2 users online)")
         server.type("/kick nobody")
         server.until("! nobody is called 'nobody': /kick NAME [REASON], with a name from /who")
+        for word, usage in (("/kick", "NAME [REASON]"), ("/ban", "NAME|ADDRESS"), ("/unban", "ADDRESS")):
+            server.type(word)
+            server.until(f"! usage: {word} {usage}")
         server.type("/ban nowhere")
         server.until("/ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32")
         server.type("/frobnicate")
@@ -312,6 +315,15 @@ def test_the_operators_commands(operated: tuple[Window, int]) -> None:
         server.until("! 127.0.0.0/8 banned, 2 ended")
         with Peer(port) as banned:
             assert banned.rest() == ["! your address is not allowed here"]
+        server.type("/bans")
+        server.until("! 127.0.0.0/8")
+        server.type("/unban 127.0.0.0/8")
+        server.until("! 127.0.0.0/8 may come in again")
+        with Peer(port) as again:
+            server.until("(1 user online)")
+            server.type(f"/ban {again.name}")
+            server.until("! 127.0.0.1 banned, 1 ended")
+            assert again.rest()[-1] == "! your address is not allowed here"
         assert not any("who" in line or "nobody" in line for line in stays.lines)
 
 

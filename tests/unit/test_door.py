@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatctl.room.door import FULL, TOO_MANY, Door, network
+from chatctl.room.door import FULL, TOO_MANY, Door, network, shown
 from chatctl.wire.words import DENIED
 
 
@@ -48,6 +48,21 @@ def test_ban() -> None:
     door.ban(network("192.0.2.7"))
     assert door.denies("192.0.2.7")
     assert not door.denies("192.0.2.8")
+
+
+def test_a_ban_is_lifted() -> None:
+    """What was denied, from the beginning or later, is let in again when just that is lifted, and not before."""
+    door = Door(10, deny=[network("192.0.2.0/24")])
+    for _ in range(2):  # twice is once
+        door.ban(network("::ffff:198.51.100.7"))
+    assert list(map(shown, door.denied)) == ["192.0.2.0/24", "198.51.100.7"]
+    assert not door.unban(network("192.0.2.7"))
+    assert door.denies("192.0.2.7")
+    assert door.unban(network("192.0.2.0/24"))
+    assert door.unban(network("198.51.100.7"))
+    assert not door.unban(network("198.51.100.7"))
+    assert not door.denies("192.0.2.7")
+    assert not door.denies("198.51.100.7")
 
 
 @pytest.mark.parametrize("text", ["", "here", "192.0.2.7/24", "192.0.2.0/33", "1.2.3", "::1/129"])

@@ -117,9 +117,9 @@ def test_only_the_command_line_knows_click(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_editor_knows_the_toolkit(module: str) -> None:
-    """prompt_toolkit is behind the client's terminal, and nowhere else."""
+    """prompt_toolkit is behind the line that is edited, and nowhere else."""
     knows = "prompt_toolkit" in {name.split(".")[0] for name in imported(module)}
-    assert knows == (module in ("screen/editor.py", "screen/graphemes.py", "screen/history.py"))
+    assert knows == (module in [f"screen/{name}.py" for name in ("device", "editor", "graphemes", "history")])
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:
@@ -139,6 +139,13 @@ def test_the_filter_is_light() -> None:
     """In a pipe the client loads nothing of what its terminal needs."""
     loaded = {name.split(".")[0] for name in modules("-m", "chatctl", "client", "127.0.0.1", "1")}
     assert "socket" in loaded
+    assert not loaded & {"asyncio", "prompt_toolkit", "wcwidth", "ssl"}
+
+
+def test_the_server_is_light() -> None:
+    """Until it has listened and shown so, the server loads nothing of what the line at its terminal needs."""
+    loaded = {name.split(".")[0] for name in modules("-m", "chatctl", "server", "192.0.2.1", "1")}
+    assert "selectors" in loaded
     assert not loaded & {"asyncio", "prompt_toolkit", "wcwidth", "ssl"}
 
 

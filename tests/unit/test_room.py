@@ -12,6 +12,7 @@ from chatctl.room.lobby import GRACE, LINGER
 from chatctl.room.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
 from chatctl.room.stages import FINISHED, GONE, INSIDE, OUTSIDE, Member, Stage
 from chatctl.server.operation import Operator
+from chatctl.server.terminal import Terminal
 from chatctl.wire import Address
 
 
@@ -335,13 +336,35 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
     """Who comes from outside the network stays, and so does everybody's count of places; who comes from it goes."""
     guests = Guests()
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
-    operator = Operator(server, lambda: tuple, print)  # type: ignore[arg-type]  # all that a ban looks at
+    operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
     inside = [guests.join(f"192.0.2.7:{port}") for port in range(3)]
     guests.room.leave(guests.join("198.51.100.1:1"), 0.0, "left")
     assert operator.ban("198.51.100.0/24") == ["198.51.100.0/24 banned, 0 ended"]
     assert guests.room.at(INSIDE) == inside
     assert operator.ban("192.0.2.0/24") == ["192.0.2.0/24 banned, 3 ended"]
     assert guests.room.at(FINISHED) == inside
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), ("[fe80::7%eth0]:1", "fe80::7")],
+)
+def test_a_ban_by_name(name: str, address: str) -> None:
+    """A member's name bans its address, listed by /bans, until /unban; who is not there cannot be banned by name."""
+    guests = Guests()
+    server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
+    operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
+    member = guests.join(name)
+    other = guests.join("198.51.100.1:1")
+    assert operator.bans("") == ["nobody is banned"]
+    assert operator.ban(name) == [f"{address} banned, 1 ended"]
+    assert (guests.room.at(FINISHED), guests.room.at(INSIDE)) == ([member], [other])
+    assert operator.ban(name)[0].startswith(f"{name!r} does not appear to be an IPv4 or IPv6 network: /ban NAME")
+    assert operator.bans("") == [address]
+    assert operator.unban("nobody") == ["'nobody' is not banned: /bans lists what is"]
+    assert operator.unban(address) == [f"{address} may come in again"]
+    assert operator.unban(address) == [f"{address!r} is not banned: /bans lists what is"]
+    assert operator.bans("") == ["nobody is banned"]
 
 
 def test_who_is_heard_of_is_not_idle() -> None:
