@@ -62,6 +62,12 @@ class Ledger:
         if not log.readers and log is not self.logs["text"]:
             self.logs = {word: kept for word, kept in self.logs.items() if kept is not log}
 
+    def find(self, text: str) -> Person | None:
+        """Who is called so, in capitals or not, or comes from that address and port."""
+        if person := self.people.get(self.names.find(text)):
+            return person
+        return next((person for person in self.people.values() if str(person.address) == text), None)
+
     def post(self, record: Record, now: float, view: View | None = None) -> None:
         """Have something happen.
 

@@ -12,16 +12,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from chatctl import wire
 from chatctl.errors import ResourceError
 from chatctl.layers import Layer
 from chatctl.room import commands, door
-from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE
+from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE, SILENT
 from chatctl.screen import can_draw
 from chatctl.server import systemd
 from chatctl.server.base import Server
 from chatctl.server.keyboard import Keyboard, controls, usable
+from chatctl.server.link import Link
 from chatctl.server.terminal import Terminal
 from chatctl.wire import LineDecoder, words
 
@@ -64,6 +66,7 @@ class Operator:
         self._say = say
         self._terminal = terminal
         self._edits = False  # what is typed at the terminal
+        self._banned: dict[str, door.Network] = {}  # by the name of who was banned by it
 
     @property
     def signals(self) -> Mapping[int, Callable[[], None]]:
@@ -110,7 +113,7 @@ class Operator:
             return [command for command in OPERATOR if command.startswith(word)]
         with self._server.lock:
             names = [person.name for person in self._server.room.ledger.people.values()]
-        return [name for name in names if name.startswith(word)]
+        return [name for name in names if name.casefold().startswith(word.casefold())]
 
     def submit(self, text: str) -> bool:
         """Obey what was typed; several lines are a paste, and all text. One that is too long stays where it is."""
@@ -162,34 +165,38 @@ class Operator:
         name, _, reason = argument.partition(" ")
         room = self._server.room
         word = f"{words.KICKED}: {reason.strip()}" if reason else words.KICKED
-        for link in room.inside:
-            if room.ledger.people[link.uid].name == name:
-                room.dismiss(link, time.monotonic(), word, word)
-                return [f"{name} {word}"]
-        return [f"nobody is called {name!r}: /kick NAME [REASON], with a name from /who"]
+        person = room.ledger.find(name)
+        if person is None or person.view is None:
+            return [f"nobody is called {name!r}: /kick NAME [REASON], with a name or an address from /who"]
+        room.dismiss(cast(Link, person.view), time.monotonic(), word, word)
+        return [f"{person.name} {word}"]
 
     def ban(self, argument: str) -> list[str]:
         """Keep a network, or the address of a member, out, and end who comes from there."""
         server, room = self._server, self._server.room
-        hosts = {person.name: person.address.host.partition("%")[0] for person in room.ledger.people.values()}
+        person = room.ledger.find(argument)
         try:
-            network = door.network(hosts.get(argument, argument))
+            network = door.network(person.address.host.partition("%")[0] if person else argument)
         except ValueError as error:
             return [f"{error}: /ban NAME, with a name from /who, or /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
+        if person:
+            self._banned[person.name] = network
         server.door.ban(network)
-        banned = [link for link in room.at(KNOCKING, OUTSIDE, INSIDE) if server.door.denies(link.address.host)]
+        banned = [link for link in room.at(KNOCKING, OUTSIDE, SILENT, INSIDE) if server.door.denies(link.address.host)]
         for link in banned:
             room.dismiss(link, time.monotonic(), words.DENIED, "banned")
         return [f"{door.shown(network)} banned, {len(banned)} ended"]
 
     def bans(self, argument: str) -> list[str]:
-        """Who is kept out, by /ban or by --deny."""
-        return [door.shown(network) for network in self._server.door.denied] or ["nobody is banned"]
+        """Who is kept out, by /ban or by --deny, and what somebody was called who was banned by name."""
+        names = {network: f" ({name})" for name, network in self._banned.items()}
+        denied = self._server.door.denied
+        return [door.shown(network) + names.get(network, "") for network in denied] or ["nobody is banned"]
 
     def unban(self, argument: str) -> list[str]:
         """Keep a network out no longer."""
         try:
-            lifted = self._server.door.unban(door.network(argument))
+            lifted = self._server.door.unban(self._banned.get(argument) or door.network(argument))
         except ValueError:
             lifted = False
         return [f"{argument} may come in again" if lifted else f"{argument!r} is not banned: /bans lists what is"]
@@ -226,7 +233,7 @@ OPERATOR: dict[str, commands.Command[Callable[[Operator, str], list[str]]]] = {
     "/kick": commands.Command("end a member", Operator.kick, "NAME [REASON]"),
     "/ban": commands.Command("end and keep out all from an address or a network", Operator.ban, "NAME|ADDRESS"),
     "/bans": commands.Command("what is kept out", Operator.bans),
-    "/unban": commands.Command("let an address or a network come in again", Operator.unban, "ADDRESS"),
+    "/unban": commands.Command("let somebody or a network come in again", Operator.unban, "NAME|ADDRESS"),
     "/shutdown": commands.Command("end the room", Operator.shutdown),
 }
 """What an operator may type."""

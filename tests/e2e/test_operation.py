@@ -302,10 +302,15 @@ def test_the_operators_commands(operated: tuple[Window, int]) -> None:
         assert kicked.rest()[-1] == "! kicked: too loud"
         server.until("(2 users online)")
         server.type("/kick nobody")
-        server.until("! nobody is called 'nobody': /kick NAME [REASON], with a name from /who")
-        for word, usage in (("/kick", "NAME [REASON]"), ("/ban", "NAME|ADDRESS"), ("/unban", "ADDRESS")):
+        server.until("! nobody is called 'nobody': /kick NAME [REASON], with a name or an address from /who")
+        for word, usage in (("/kick", "NAME [REASON]"), ("/ban", "NAME|ADDRESS"), ("/unban", "NAME|ADDRESS")):
             server.type(word)
             server.until(f"! usage: {word} {usage}")
+        stays.say("/nick alice")
+        server.until("is now alice")
+        server.type("/who")
+        server.until(other.name)
+        assert f"! alice {stays.name}" in server.lines
         server.type("/ban nowhere")
         server.until("/ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32")
         server.type("/frobnicate")

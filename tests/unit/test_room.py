@@ -338,6 +338,8 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
     operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
     inside = [guests.join(f"192.0.2.7:{port}") for port in range(3)]
+    guests.say(inside[0], b"/nick alice\n")
+    assert operator.ban("203.0.113.1") == ["203.0.113.1 banned, 0 ended"]
     guests.room.leave(guests.join("198.51.100.1:1"), 0.0, "left")
     assert operator.ban("198.51.100.0/24") == ["198.51.100.0/24 banned, 0 ended"]
     assert guests.room.at(INSIDE) == inside
@@ -347,21 +349,32 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
 
 @pytest.mark.parametrize(
     ("name", "address"),
-    [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), ("[fe80::7%eth0]:1", "fe80::7")],
+    [
+        ("192.0.2.7:1", "192.0.2.7"),
+        ("[2001:db8::7]:1", "2001:db8::7"),
+        ("[fe80::7%eth0]:1", "fe80::7"),
+        ("alice", "192.0.2.9"),
+        ("192.0.2.9:1", "192.0.2.9"),
+    ],
 )
 def test_a_ban_by_name(name: str, address: str) -> None:
     """A member's name bans its address, listed by /bans, until /unban; who is not there cannot be banned by name."""
     guests = Guests()
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
     operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
-    member = guests.join(name)
+    member = guests.join(name if name.endswith("7:1") or name[0] == "[" else "192.0.2.9:1")
+    if address == "192.0.2.9":
+        guests.say(member, b"/nick alice\n")
+    called = "alice" if address == "192.0.2.9" else name
     other = guests.join("198.51.100.1:1")
     assert operator.bans("") == ["nobody is banned"]
     assert operator.ban(name) == [f"{address} banned, 1 ended"]
     assert (guests.room.at(FINISHED), guests.room.at(INSIDE)) == ([member], [other])
     assert operator.ban(name)[0].startswith(f"{name!r} does not appear to be an IPv4 or IPv6 network: /ban NAME")
-    assert operator.bans("") == [address]
+    assert operator.bans("") == [f"{address} ({called})"]
     assert operator.unban("nobody") == ["'nobody' is not banned: /bans lists what is"]
+    assert operator.unban(called) == [f"{called} may come in again"]
+    assert operator.ban(address) == [f"{address} banned, 0 ended"]
     assert operator.unban(address) == [f"{address} may come in again"]
     assert operator.unban(address) == [f"{address!r} is not banned: /bans lists what is"]
     assert operator.bans("") == ["nobody is banned"]
