@@ -520,6 +520,7 @@ class ThreadRoom(AnyRoom):
             shown,
             operation.certificates(options["tls_cert"], options["tls_key"], options["tls_client_ca"]),
             password_file=options["password_file"],
+            certified=options["tls_client_ca"] is not None,
             transcript=options["transcript"],
         )
         super().__init__(

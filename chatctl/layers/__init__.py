@@ -21,6 +21,10 @@ class Layer(Protocol):
     error: OSError | None
 
     @property
+    def identity(self) -> str:
+        """Who the peer has proved to be; empty: it has proved nothing, or not yet."""
+
+    @property
     def pending(self) -> bool:
         """Whether the layer itself has something to send: ``send(b"")`` returns it."""
 

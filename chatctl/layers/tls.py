@@ -15,6 +15,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from chatctl.errors import ResourceError
 from chatctl.layers.certificate import Certificate, WrongCertificate, names, shown, trust_only
@@ -140,6 +141,13 @@ class TLS:
     def certificate(self) -> Certificate:
         """What the other side has shown, trusted or not, once this is ``established``."""
         return shown(self._tls)
+
+    @property
+    def identity(self) -> str:
+        """The common name in the peer's certificate, where that was verified (RFC 5280, section 4.1.2.6)."""
+        certificate = self._tls.getpeercert() if self.established else None
+        names: Any = (certificate or {}).get("subject", ())
+        return next((value for part in names for kind, value in part if kind == "commonName"), "")
 
     @property
     def pending(self) -> bool:

@@ -14,17 +14,17 @@ It does not read a member that is ``paused`` for any reason.
 Time is in seconds of any clock that only goes forward, and always an argument.
 """
 
-import hashlib
-import hmac
-from typing import ClassVar, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
 from chatctl.room import commands
+from chatctl.room.entrance import REFUSALS, Entrance
 from chatctl.room.ledger import Person
-from chatctl.room.limits import Bucket, Limits
-from chatctl.room.lobby import LEFT, Lobby
-from chatctl.room.people import RefusedError, spelled
-from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE, SILENT, Due, M, Pause
-from chatctl.wire import LineDecoder, Rejected, said, words
+from chatctl.room.limits import Limits
+from chatctl.room.lobby import LEFT
+from chatctl.room.people import RefusedError
+from chatctl.room.stages import INSIDE, OUTSIDE, SILENT, Due, M, Pause
+from chatctl.wire import Rejected, said, words
 from chatctl.wire.events import Said
 from chatctl.wire.telnet import Telnet
 
@@ -40,61 +40,18 @@ MAX_WHISPERED = 256 * 1024
 MAX_IGNORED = 10_000
 """Commands of a member that are ignored before it is cut."""
 
-HANDSHAKE = 10.0
-"""Seconds that a newcomer has for its TLS handshake."""
-
-PASSWORD = 60.0
-"""Seconds that a newcomer has for the password."""
-
-TRIES = 3
-"""Passwords that a newcomer may try."""
-
-SPEAKS_TLS = "this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
-
 _HEARD = (OUTSIDE, SILENT, INSIDE)  # where what a member sends means something
 
-_REFUSALS = {
-    Rejected.TLS: "this room speaks plain text, not TLS",
-    Rejected.HTTP: "this is a chat server, not a web server",
-}
 
-
-class Room(Lobby[M]):
+class Room(Entrance[M]):
     """A room of members. ``received`` counts the bytes that came.
 
-    Args:
-        limits: what members may cost.
-        password: the first line of who wants to come in, if it takes one.
+    See `Entrance` for its arguments.
     """
 
-    def __init__(self, limits: Limits | None = None, *, password: bytes | None = None) -> None:
-        self.limits = limits or Limits()
-        super().__init__(self.limits.max_lag)
+    def __init__(self, limits: Limits | None = None, *, password: bytes | None = None, certified: bool = False) -> None:
+        super().__init__(limits or Limits(), password=password, certified=certified)
         self.received = 0
-        self._password = None if password is None else hashlib.sha256(password).digest()
-
-    def arrive(self, member: M) -> None:
-        """Take note of a newcomer: the first call for each. It is not in the room yet."""
-        member.decoder = LineDecoder(self.limits.max_line, guard=True)
-        super().arrive(member)
-
-    def knock(self, member: M, now: float) -> None:
-        """Give a newcomer time for its handshake; `join` comes after that."""
-        self.deadlines.set(member, now + HANDSHAKE, Due.HANDSHAKE)
-
-    def join(self, member: M, now: float) -> None:
-        """Let a newcomer in, or have it wait for the password. One that was turned away meanwhile is not let in."""
-        if member.stage is not KNOCKING:
-            return
-        self.now = now
-        if self.limits.rate:
-            member.bucket = Bucket(self.limits.rate, self.limits.burst, now)
-        if self._password is None:
-            self._welcome(member, now)
-        else:
-            self._move(member, OUTSIDE)
-            self.deadlines.set(member, now + PASSWORD, Due.PASSWORD)
-            self.answer(member, words.NEEDS_PASSWORD)
 
     def receive(self, member: M, data: bytes, now: float) -> None:
         """Take what a member's link read; empty means its half-close. Input after its end is thrown away."""
@@ -108,9 +65,9 @@ class Room(Lobby[M]):
         if member.decoder.telnet:
             self._negotiate(member, member.decoder.telnet)
         if member.stage is OUTSIDE:
-            items = self._unlock(member, items, now)
+            items = self.unlock(member, items, now)
         if member.stage is SILENT:
-            items = self._introduce(member, items)
+            items = self.introduce(member, items)
         if items:
             self._take_in(member, items, now)
         if not data:
@@ -146,14 +103,10 @@ class Room(Lobby[M]):
         for member, due in self.deadlines.due(now):
             self._OVERDUE[due](self, member, now)
 
-    def _no_handshake(self, member: M, now: float) -> None:
-        self.dismiss(member, now, SPEAKS_TLS, f"no TLS handshake within {HANDSHAKE:.0f} s")
-
-    def _no_password(self, member: M, now: float) -> None:
-        self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
-
-    def _stays_silent(self, member: M, now: float) -> None:
-        self.enter(member)
+    def enter(self, member: M, name: str = "") -> None:
+        """See `Lobby.enter`."""
+        super().enter(member, name)
+        self._watch_idle(member, self.now)
 
     def _look_again(self, member: M, now: float) -> None:
         """Have a paused member visited, as it may have gone, and read on if it has waited long enough."""
@@ -174,73 +127,14 @@ class Room(Lobby[M]):
     def _does_not_close(self, member: M, now: float) -> None:
         self.leave(member, now, f"{member.reason}, without closing its end")
 
-    _OVERDUE: ClassVar = {
-        Due.HANDSHAKE: _no_handshake,
-        Due.PASSWORD: _no_password,
-        Due.GREETING: _stays_silent,
+    _OVERDUE: ClassVar[dict[Due, Callable[[Any, Any, float], None]]] = {
+        Due.HANDSHAKE: Entrance.no_handshake,
+        Due.PASSWORD: Entrance.no_password,
+        Due.GREETING: Entrance.no_word,
         Due.PAUSE: _look_again,
         Due.IDLE: _silent,
         Due.LINGER: _does_not_close,
     }
-
-    def enter(self, member: M, name: str = "") -> None:
-        """See `Lobby.enter`."""
-        super().enter(member, name)
-        self._watch_idle(member, self.now)
-
-    def _welcome(self, member: M, now: float) -> None:
-        """Let somebody in who may come in, when it has said who it is, or has had a moment for that."""
-        if self.limits.greet_delay:
-            self._move(member, SILENT)
-            self.deadlines.set(member, now + self.limits.greet_delay, Due.GREETING)
-            self.touch(member)  # so that the deadline is looked at, whichever thread this is
-        else:
-            self.enter(member)
-
-    def _introduce(self, member: M, items: list[bytes | Rejected]) -> list[bytes | Rejected]:
-        """Let in who has said something, under its name if it begins with that; return what follows."""
-        if not items or items[0] in _REFUSALS:
-            return items
-        first, *rest = items
-        word, typed = commands.split(first.decode()) if isinstance(first, bytes) else ("", "")
-        if word != "/nick":
-            self.enter(member)
-            return items
-        name, answer = "", ""
-        try:
-            name = self.may_be_called(member, typed)
-            answer = f"you are {name} now"
-        except RefusedError as refused:  # nobody is kept out for a name
-            answer = refused.text
-        self.enter(member, name)
-        self.answer(member, answer)
-        return rest
-
-    def may_be_called(self, member: M, typed: str) -> str:
-        """The name that a member means, if it can have it.
-
-        Raises:
-            RefusedError: it cannot.
-        """
-        name = spelled(typed)
-        self.ledger.names.check(name, member.uid, member.address.host, self.now)
-        return name
-
-    def _unlock(self, member: M, items: list[bytes | Rejected], now: float) -> list[bytes | Rejected]:
-        """Look for the password in the input of a newcomer; return what follows it."""
-        for at, item in enumerate(items):
-            if item in _REFUSALS:
-                return items[at:]
-            digest = hashlib.sha256(item if isinstance(item, bytes) else b"").digest()
-            if hmac.compare_digest(digest, self._password or b""):
-                self._welcome(member, now)
-                return items[at + 1 :]
-            member.tries += 1
-            if member.tries == TRIES:
-                self.dismiss(member, now, words.WRONG_PASSWORD, words.WRONG_PASSWORD)
-                break
-            self.answer(member, words.WRONG_PASSWORD)
-        return []
 
     def _slow_down(self, member: M, seconds: float, now: float) -> None:
         """Have a member that has sent too much not be read for so many seconds."""
@@ -289,7 +183,7 @@ class Room(Lobby[M]):
             elif item is Rejected.TOO_LONG:
                 self.answer(member, f"line too long, not sent: it may have {self.limits.max_line} bytes")
             else:
-                self.dismiss(member, now, _REFUSALS[item], f"sent {item.value}")
+                self.dismiss(member, now, REFUSALS[item], f"sent {item.value}")
             if member.stage is not INSIDE:
                 return
         self._say(member, lines)

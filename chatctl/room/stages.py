@@ -66,10 +66,22 @@ class Member(View):
 
     ``reason`` says why it went, for the diagnostics. ``paused``: why it is not to be read for now, if so. ``tries``
     counts wrong passwords, ``ignored`` the commands that were not obeyed. ``heard`` is when it sent something last,
-    where that matters; ``renamed`` when it took its last names.
+    where that matters; ``renamed`` when it took its last names. ``identity``: who it has proved to be.
     """
 
-    __slots__ = ("address", "bucket", "decoder", "heard", "ignored", "paused", "reason", "renamed", "stage", "tries")
+    __slots__ = (
+        "address",
+        "bucket",
+        "decoder",
+        "heard",
+        "identity",
+        "ignored",
+        "paused",
+        "reason",
+        "renamed",
+        "stage",
+        "tries",
+    )
 
     decoder: LineDecoder
 
@@ -84,6 +96,7 @@ class Member(View):
         self.ignored = 0
         self.heard = 0.0
         self.renamed: tuple[float, ...] = ()
+        self.identity = ""
 
 
 M = TypeVar("M", bound=Member)

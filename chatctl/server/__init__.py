@@ -34,6 +34,7 @@ def build(
     certificates: "Certificates",
     *,
     password_file: str | None = None,
+    certified: bool = False,
     transcript: str | None = None,
 ) -> "Server":
     """Make a server that listens already; `Server.run` has it serve, in whichever thread, and it is to be closed.
@@ -46,6 +47,7 @@ def build(
         shown: where the room's lines are shown.
         certificates: loads them, see `operation.certificates`.
         password_file: its first line is what a newcomer has to say first.
+        certified: members' names come from their certificates.
         transcript: a file that the room's lines are appended to.
 
     Raises:
@@ -58,7 +60,7 @@ def build(
     from chatctl.server.lock import Lock
 
     layers = certificates()
-    room: Room[Link] = Room(limits, password=_password(password_file, limits))
+    room: Room[Link] = Room(limits, password=_password(password_file, limits), certified=certified)
     lock = Lock()
     conversation = room.ledger.log("text")
     outlets = [Outlet(conversation, lock, shown, limits.max_lag)]
@@ -150,7 +152,17 @@ def serve(
         shown = console.Stream(_STDOUT, terminal.write)
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
         server = stack.enter_context(
-            build(host, port, mode, limits, shown, certificates, password_file=password_file, transcript=transcript)
+            build(
+                host,
+                port,
+                mode,
+                limits,
+                shown,
+                certificates,
+                password_file=password_file,
+                certified=tls_client_ca is not None,
+                transcript=transcript,
+            )
         )
         way = invitation.way(server, host, password=password_file is not None, client_ca=tls_client_ca is not None)
         say = diagnostics.say if verbosity > 0 or (verbosity == 0 and os.isatty(_STDERR)) else None

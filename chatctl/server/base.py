@@ -18,9 +18,10 @@ from chatctl import wire
 from chatctl.descriptors import raise_limit
 from chatctl.layers import Layer
 from chatctl.room.door import FULL, Door
+from chatctl.room.entrance import SPEAKS_TLS
 from chatctl.room.limits import Limits
 from chatctl.room.lobby import FELL_BEHIND, GRACE
-from chatctl.room.room import SPEAKS_TLS, Room
+from chatctl.room.room import Room
 from chatctl.room.stages import KNOCKING, SILENT
 from chatctl.server.channel import Channel
 from chatctl.server.console import Outlet
@@ -188,7 +189,7 @@ class Server(abc.ABC):
         if layered:
             fresh = layered.established and link.stage is KNOCKING
             if fresh:
-                self.room.join(link, now)
+                self.room.join(link, now, layered.identity)
             if layered.pending:
                 self.room.touch(link)
         if data is not None:

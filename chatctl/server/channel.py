@@ -40,6 +40,11 @@ class Channel:
         return all(layer.established for layer in self._layers)
 
     @property
+    def identity(self) -> str:
+        """Who the peer has proved to be to a layer; empty: nobody."""
+        return next(filter(None, (layer.identity for layer in self._layers)), "")
+
+    @property
     def ended(self) -> bool:
         """Whether the peer has closed its side in good order; nothing comes after what was received last."""
         return any(layer.ended for layer in self._layers)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from chatctl.layers import tls
 from tests.conformance.conftest import Launch, Start
-from tests.rooms import PATIENCE, Peer, ThreadRoom, gather
+from tests.rooms import PATIENCE, Certificates, Peer, ThreadRoom, gather
 
 
 def rename(peer: Peer, name: str) -> str:
@@ -300,3 +301,20 @@ def test_many_greetings_at_once(start: Start) -> None:
     gather(peers, lambda peer: bool(peer.lines))
     counts = [int(peer.line().split("(")[1].split()[0]) for peer in peers]
     assert counts == list(range(1, 501)) if room.context is None else sorted(counts) == list(range(1, 501))
+
+
+def test_names_from_certificates(start: Start, certificates: Certificates, tmp_path: Path) -> None:
+    """With --tls-client-ca a member is called what its certificate says, and nothing else; a second one its address."""
+    room = start("--tls-client-ca", str(certificates.authority), certificates=certificates, identity=True)
+    identity = tmp_path / "alice.pem"
+    issued = certificates.trusted.issue_cert("alice@example.org", common_name="alice")
+    issued.private_key_and_cert_chain_pem.write_to_path(identity)
+    identity.chmod(0o600)
+    context = tls.client_context(str(certificates.authority), str(identity), None)
+    watcher = room.peer()  # whose certificate has no name that is one
+    first, second = room.peer(context=context), room.peer(context=context)
+    assert watcher.line() == "> New user alice entered (2 users online)"
+    assert watcher.line() == f"> New user {second.name} entered (3 users online)"
+    assert rename(first, "bob") == rename(second, "bob") == "! your name is your certificate's"
+    first.say("hi")
+    assert watcher.line() == "[alice] hi"

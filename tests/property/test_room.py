@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from chatctl.room.commands import RENAMES
+from chatctl.room.entrance import PASSWORD
 from chatctl.room.limits import Bucket, Limits
 from chatctl.room.lobby import LINGER
 from chatctl.room.log import take_together
 from chatctl.room.people import key, look
-from chatctl.room.room import MAX_WHISPERED, PASSWORD, Room
+from chatctl.room.room import MAX_WHISPERED, Room
 from chatctl.room.stages import FINISHED, GONE, OUTSIDE, SILENT, Member
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS

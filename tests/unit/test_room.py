@@ -7,9 +7,10 @@ import pytest
 
 from chatctl import __version__
 from chatctl.room.door import TOO_MANY, Door
+from chatctl.room.entrance import HANDSHAKE, PASSWORD, SPEAKS_TLS
 from chatctl.room.limits import Limits
 from chatctl.room.lobby import GRACE, LINGER
-from chatctl.room.room import GLANCE, HANDSHAKE, PASSWORD, SPEAKS_TLS, Room
+from chatctl.room.room import GLANCE, Room
 from chatctl.room.stages import FINISHED, GONE, INSIDE, OUTSIDE, Member, Stage
 from chatctl.server.operation import Operator
 from chatctl.server.terminal import Terminal

@@ -1,0 +1,152 @@
+"""How a newcomer comes in: the handshake, the password, the name, the greeting."""
+
+import contextlib
+import hashlib
+import hmac
+
+from chatctl.room.limits import Bucket, Limits
+from chatctl.room.lobby import Lobby
+from chatctl.room.people import RefusedError, spelled
+from chatctl.room.stages import KNOCKING, OUTSIDE, SILENT, Due, M
+from chatctl.wire import LineDecoder, Rejected, words
+
+HANDSHAKE = 10.0
+"""Seconds that a newcomer has for its TLS handshake."""
+
+PASSWORD = 60.0
+"""Seconds that a newcomer has for the password."""
+
+TRIES = 3
+"""Passwords that a newcomer may try."""
+
+SPEAKS_TLS = "this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
+
+REFUSALS = {
+    Rejected.TLS: "this room speaks plain text, not TLS",
+    Rejected.HTTP: "this is a chat server, not a web server",
+}
+"""What is said to who speaks something else, and is ended."""
+
+
+class Entrance(Lobby[M]):
+    """A lobby with what is asked of newcomers.
+
+    Args:
+        limits: what members may cost.
+        password: the first line of who wants to come in, if it takes one.
+        certified: members are called what they have proved to be, and nothing else.
+    """
+
+    def __init__(self, limits: Limits, *, password: bytes | None = None, certified: bool = False) -> None:
+        self.limits = limits
+        super().__init__(limits.max_lag)
+        self._certified = certified
+        self._password = None if password is None else hashlib.sha256(password).digest()
+
+    def arrive(self, member: M) -> None:
+        """Take note of a newcomer: the first call for each. It is not in the room yet."""
+        member.decoder = LineDecoder(self.limits.max_line, guard=True)
+        super().arrive(member)
+
+    def knock(self, member: M, now: float) -> None:
+        """Give a newcomer time for its handshake; `join` comes after that."""
+        self.deadlines.set(member, now + HANDSHAKE, Due.HANDSHAKE)
+
+    def join(self, member: M, now: float, identity: str = "") -> None:
+        """Let a newcomer in, or have it wait for the password. One that was turned away meanwhile is not let in.
+
+        Args:
+            member: the newcomer.
+            now: the time.
+            identity: who it has proved to be; empty: nobody.
+        """
+        if member.stage is not KNOCKING:
+            return
+        member.identity = identity
+        self.now = now
+        if self.limits.rate:
+            member.bucket = Bucket(self.limits.rate, self.limits.burst, now)
+        if self._password is None:
+            self._welcome(member, now)
+        else:
+            self._move(member, OUTSIDE)
+            self.deadlines.set(member, now + PASSWORD, Due.PASSWORD)
+            self.answer(member, words.NEEDS_PASSWORD)
+
+    def no_handshake(self, member: M, now: float) -> None:
+        """Turn away who has not shaken hands in time."""
+        self.dismiss(member, now, SPEAKS_TLS, f"no TLS handshake within {HANDSHAKE:.0f} s")
+
+    def no_password(self, member: M, now: float) -> None:
+        """Turn away who has not given the password in time."""
+        self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
+
+    def no_word(self, member: M, now: float) -> None:
+        """Greet who has not said in time who it is."""
+        self.enter(member)
+
+    def _welcome(self, member: M, now: float) -> None:
+        """Let somebody in who may come in, when it has said who it is, or has had a moment for that."""
+        if self._certified:
+            self.enter(member, self._certified_name(member))
+        elif self.limits.greet_delay:
+            self._move(member, SILENT)
+            self.deadlines.set(member, now + self.limits.greet_delay, Due.GREETING)
+            self.touch(member)  # so that the deadline is looked at, whichever thread this is
+        else:
+            self.enter(member)
+
+    def _certified_name(self, member: M) -> str:
+        """What a member has proved to be called, if that is a good name, and nobody has it: another device has."""
+        with contextlib.suppress(RefusedError):
+            return self._free_name(member, member.identity)
+        return ""
+
+    def introduce(self, member: M, items: list[bytes | Rejected]) -> list[bytes | Rejected]:
+        """Let in who has said something, under its name if it begins with that; return what follows."""
+        if not items or items[0] in REFUSALS:
+            return items
+        first, *rest = items
+        if not isinstance(first, bytes) or not first.startswith(b"/nick "):
+            self.enter(member)
+            return items
+        name, answer = "", ""
+        try:
+            name = self.may_be_called(member, first.decode().removeprefix("/nick ").strip())
+            answer = f"you are {name} now"
+        except RefusedError as refused:  # nobody is kept out for a name
+            answer = refused.text
+        self.enter(member, name)
+        self.answer(member, answer)
+        return rest
+
+    def may_be_called(self, member: M, typed: str) -> str:
+        """The name that a member means, if it can have it.
+
+        Raises:
+            RefusedError: it cannot.
+        """
+        if self._certified:
+            raise RefusedError("name", "your name is your certificate's")
+        return self._free_name(member, typed)
+
+    def _free_name(self, member: M, typed: str) -> str:
+        name = spelled(typed)
+        self.ledger.names.check(name, member.uid, member.address.host, self.now)
+        return name
+
+    def unlock(self, member: M, items: list[bytes | Rejected], now: float) -> list[bytes | Rejected]:
+        """Look for the password in the input of a newcomer; return what follows it."""
+        for at, item in enumerate(items):
+            if item in REFUSALS:
+                return items[at:]
+            digest = hashlib.sha256(item if isinstance(item, bytes) else b"").digest()
+            if hmac.compare_digest(digest, self._password or b""):
+                self._welcome(member, now)
+                return items[at + 1 :]
+            member.tries += 1
+            if member.tries == TRIES:
+                self.dismiss(member, now, words.WRONG_PASSWORD, words.WRONG_PASSWORD)
+                break
+            self.answer(member, words.WRONG_PASSWORD)
+        return []
