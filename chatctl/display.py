@@ -8,6 +8,7 @@ in the text are the ones made here, all of them SGR (ECMA-48, section 8.3.117).
 import re
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -28,7 +29,9 @@ _BOLD, _DIM, _REVERSED = "1", "2", "7"
 
 _URL = re.compile(r"[a-z0-9+.-]://.|www\..", re.IGNORECASE)  # in a word: an address of a web page (RFC 3986)
 
-_NOTICES = {Kind.ENTERED, Kind.LEFT}
+_NOTICES = {Kind.ENTERED, Kind.LEFT, Kind.RENAMED}
+_FOLDED = {Kind.ENTERED: "entered", Kind.LEFT: "left", Kind.RENAMED: "renamed"}
+_SPOKEN = {Kind.MESSAGE, Kind.ACTION}
 
 
 class Display:
@@ -37,9 +40,10 @@ class Display:
     Args:
         color: tell names and kinds apart by colours too.
         timestamps: put the local time before every line, as HH:MM.
-        notices: which of the lines about members that enter or leave are shown: ``all``; ``none``; ``smart``: only
-            those about members who spoke, and more than `FOLD` in a row as one line with their numbers.
-        bell: ring for messages of others: ``always``, ``mention``: for those that are one, ``never``.
+        notices: which of the lines about members that enter, leave or take names are shown: ``all``; ``none``;
+            ``smart``: only those about members who spoke, and more than `FOLD` in a row as one line with their numbers.
+        bell: ring for what others say: ``always``, ``mention``: for a mention, and what is for the reader alone,
+            ``never``.
         highlight: words that are a mention of whoever reads, besides ``me``.
         width: called for the columns of the screen, to wrap at words with a hanging indent; None: lines stay as they
             are.
@@ -109,27 +113,32 @@ class Display:
         for noticed, run in groupby(kept, lambda event: event.kind in _NOTICES):
             group = list(run)
             if noticed and len(group) > FOLD:
-                entered = sum(event.kind is Kind.ENTERED for event in group)
-                parts = [(entered, "entered"), (len(group) - entered, "left")]
-                counts = ", ".join(f"{number} {what}" for number, what in parts if number)
-                group = [Event(Kind.LEFT, f"-- {counts} ({online(group[-1].users or 0)})")]
+                group = [_folded(group)]
             for event in group:
                 yield self._line(event, stamp)
 
     def _concerns(self, event: Event) -> bool:
         """Whether an event is no notice, or one about somebody who spoke."""
-        if event.kind is Kind.MESSAGE and event.name:
-            self._speakers.pop(event.name, None)
-            self._speakers[event.name] = None
-            if len(self._speakers) > _SPEAKERS:
-                del self._speakers[next(iter(self._speakers))]
-        if event.kind is Kind.LEFT and event.name:
-            return self._speakers.pop(event.name, "never") is None
+        if event.kind in _SPOKEN and event.name:
+            self._note_speaker(event.name)
+        if event.kind in (Kind.LEFT, Kind.RENAMED) and event.name:
+            spoke = self._speakers.pop(event.name, "never") is None
+            if spoke and event.kind is Kind.RENAMED:
+                self._note_speaker(event.text)
+            return spoke
         return event.kind is not Kind.ENTERED or event.name in self._speakers
 
+    def _note_speaker(self, name: str) -> None:
+        self._speakers.pop(name, None)
+        self._speakers[name] = None
+        if len(self._speakers) > _SPEAKERS:
+            del self._speakers[next(iter(self._speakers))]
+
     def _line(self, event: Event, stamp: str) -> str:
-        mention = event.kind is Kind.MESSAGE and self._mention is not None and bool(self._mention.search(event.text))
-        if event.kind is Kind.MESSAGE and (self._bell == "always" or (mention and self._bell == "mention")):
+        others = event.kind in _SPOKEN and event.name != self._me
+        mention = others and self._mention is not None and bool(self._mention.search(event.text))
+        alone = event.kind is Kind.PRIVATE and event.name is not None
+        if ((others or alone) and self._bell == "always") or ((mention or alone) and self._bell == "mention"):
             self._ringing = True
         width = self._columns
         if not width or len(event.line) > _UNWRAPPED:
@@ -149,15 +158,25 @@ class Display:
             return stamp + event.line
         if stamp:
             stamp = _sgr(_DIM, stamp)
-        if event.kind is Kind.MESSAGE and event.name:
+        head = event.line.removesuffix(event.text).rstrip(" ")
+        if (event.kind in _SPOKEN or event.kind is Kind.PRIVATE) and event.name:
             look = f"38;5;{PALETTE[zlib.crc32(event.name.encode()) % len(PALETTE)]}"
-            head = event.line.removesuffix(event.text).rstrip(" ")
+            if event.kind is Kind.PRIVATE:
+                look = f"{_BOLD};{look}"
             return f"{stamp}{_sgr(f'{_REVERSED};{look}' if mention else look, head)} {event.text}"
-        if event.kind is Kind.OWN:
-            return f"{stamp}{_sgr(_BOLD, '[You]')} {event.text}"
+        if event.kind in (Kind.OWN, Kind.PRIVATE):
+            return f"{stamp}{_sgr(_BOLD, head)} {event.text}"
         if event.kind is Kind.ANSWER:
             return stamp + _sgr(_BOLD, event.line)
         return stamp + _sgr(_DIM, event.line)
+
+
+def _folded(notices: Sequence[Event]) -> Event:
+    """Many notices in one line."""
+    kinds = Counter(event.kind for event in notices)
+    counts = ", ".join(f"{kinds[kind]} {what}" for kind, what in _FOLDED.items() if kinds[kind])
+    users = next((event.users for event in reversed(notices) if event.users is not None), None)
+    return Event(Kind.LEFT, f"-- {counts}" + ("" if users is None else f" ({online(users)})"))
 
 
 def _sgr(look: str, text: str) -> str:

@@ -148,6 +148,33 @@ def test_the_bell() -> None:
     assert Display(highlight=["x"]).text(events("[a:1] x"), NOW) == "[a:1] x\n"
 
 
+def test_what_is_for_the_reader_alone() -> None:
+    """A private line stands out and rings as a mention does, one's own does not; actions are as messages are."""
+    display = Display(bell="mention", color=True)
+    display.me = "alice"
+    private = display.text(events("(bob to You) psst"), NOW)
+    assert private.endswith("\n\a")
+    assert bare(private) == "(bob to You) psst\n\a"
+    assert private.startswith("\x1b[1;38;5;")
+    assert display.text(events("(You to bob) psst"), NOW) == "\x1b[1m(You to bob)\x1b[0m psst\n"
+    assert display.text(events("* alice greets alice"), NOW).endswith("alice\n")
+    assert bare(display.text(events("* bob greets Alice"), NOW)) == "* bob greets Alice\n\a"
+    message, action = (display.text(events(line), NOW) for line in ("[bob] x", "* bob x"))
+    assert re.findall(r"38;5;\d+", message) == re.findall(r"38;5;\d+", action)
+
+
+def test_notices_of_renames() -> None:
+    """They are notices, of interest when somebody spoke, who is known by the new name from then on."""
+    renamed, left = "= The user a:1 is now al", "< The user al left (1 user online)"
+    assert Display(notices="none").text(events(renamed), NOW) == ""
+    assert Display(notices="smart").text(events(renamed, left), NOW) == ""
+    assert Display(notices="smart").text(events("* a:1 x", renamed, left), NOW) == f"* a:1 x\n{renamed}\n{left}\n"
+    display = Display(notices="smart")
+    display.text(events(*(f"[{name}:1] x" for name in "abcd")), NOW)
+    many = [f"= The user {name}:1 is now {name}" for name in "abcd"]
+    assert display.text(events(*many), NOW) == "-- 4 renamed\n"
+
+
 def test_no_notices() -> None:
     """Lines about who enters and leaves are left out, the welcome is not."""
     lines = ["> Connected to the chat server (1 user online)", "> New user a:1 entered (2 users online)", "[a:1] x"]
