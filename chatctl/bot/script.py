@@ -12,18 +12,24 @@ from typing import TypeAlias
 from chatctl.bot.reader import Pattern, Reader, Scope, Text
 
 STEPS = {
-    "send": "send TEXT",
-    "command": "command /WORD…",
-    "expect": "expect [own] PATTERN [within SECONDS]",
-    "users": "users NUMBER [within SECONDS]",
-    "wait": "wait SECONDS",
-    "stay": "stay [SECONDS]",
-    "repeat": "repeat NUMBER … end",
-    "on": "on PATTERN [at most NUMBER in SECONDS] send TEXT",
-    "every": "every SECONDS send TEXT",
-    "quit": "quit",
+    "send": ("send TEXT", "Say TEXT."),
+    "command": ("command /WORD...", "Give the server a command, such as /who."),
+    "expect": (
+        "expect [own] PATTERN [within SECONDS]",
+        "Wait, 10 s at most, for a line with PATTERN behind the one expected last; own: for one of the bot's own.",
+    ),
+    "users": ("users NUMBER [within SECONDS]", "Wait, 10 s at most, until so many are online."),
+    "wait": ("wait SECONDS", "Do nothing for so long."),
+    "stay": ("stay [SECONDS]", "Let on and every do their work: for ever, or for so long."),
+    "repeat": ("repeat NUMBER ... end", "Take the steps between them so many times."),
+    "on": (
+        "on PATTERN [at most NUMBER in SECONDS] send TEXT",
+        "From now on answer each line of others that has PATTERN, at most 10 times in 10 s.",
+    ),
+    "every": ("every SECONDS send TEXT", "From now on say TEXT again and again."),
+    "quit": ("quit", "Leave at once."),
 }
-"""The steps, as they are written."""
+"""The steps: how they are written, and what they do."""
 
 PATIENCE = 10.0
 """Seconds that ``expect`` and ``users`` wait if they are not told."""

@@ -9,11 +9,11 @@ import os
 import click
 
 from chatctl import __version__
-from chatctl.cli import bench, bot, client, server
+from chatctl.cli import bench, bot, client, layout, server
 from chatctl.errors import ChatctlError
 
 
-class _Group(click.Group):
+class _Group(layout.Group):
     """Turns the project's errors into one line on stderr and their exit status."""
 
     def invoke(self, ctx: click.Context) -> object:
@@ -38,28 +38,43 @@ def _was_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "chatctl server 0.0.0.0 9999                    # run a room",
+        "chatctl client chat.example.org 9999           # join it",
+        "nc chat.example.org 9999                       # join it without chatctl",
+    ],
+    statuses={
+        0: "done",
+        1: "no connection, or an address, a file or stdout cannot be used",
+        2: "wrong usage, an input that cannot be read, or a script with errors",
+        3: "a bot missed an echo, or something that its script expects",
+        4: "wrong password",
+        124: "a bot was not done in time",
+        130: "Ctrl-C (the server ends with 0)",
+    },
+)
 @click.version_option(__version__, message="chatctl %(version)s")
 def cli() -> None:
     """Group chat in terminals over TCP, in plain text or under TLS.
 
-    One runs the room (chatctl server 0.0.0.0 9999), everybody else enters it (chatctl client HOST 9999, or nc HOST
-    9999).
-
-    Exit status: 0 done; 1 no connection, it was refused, or an address, a file or an output cannot be used; 2 usage, or
-    an input that cannot be read, or a script that is not one; 3 an echo is missing, or something that a script expects;
-    4 the room has another password; 124 the time is over; 130 Ctrl-C in client, bot and bench.
+    One machine runs the room. Everybody else joins it, with chatctl or with any program that opens a TCP connection.
     """
 
 
-@cli.command()
+@click.command(
+    cls=layout.Command,
+    examples=[
+        'eval "$(chatctl completion bash)"              # in ~/.bashrc',
+        'eval "$(chatctl completion zsh)"               # in ~/.zshrc',
+        "chatctl completion fish > ~/.config/fish/completions/chatctl.fish",
+    ],
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print a script that completes chatctl's commands and options in SHELL.
-
-    Have it read when the shell starts: eval "$(chatctl completion bash)" in ~/.bashrc, the same with zsh in ~/.zshrc;
-    chatctl completion fish > ~/.config/fish/completions/chatctl.fish
-    """
+    """Print a script that completes commands and options."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)
@@ -67,5 +82,5 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "chatctl", "_CHATCTL_COMPLETE").source())
 
 
-for module in (server, client, bot, bench):
-    cli.add_command(module.command)
+for command in (server.command, client.command, bot.command, bench.command, completion):
+    cli.add_command(command)

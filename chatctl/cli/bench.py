@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chatctl.cli.layout import Command, option
 from chatctl.cli.options import Number, way_in
 from chatctl.errors import ChatctlError, OutputError
 
@@ -24,73 +25,100 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
-@click.command("bench")
+@click.command(
+    "bench",
+    cls=Command,
+    examples=[
+        "chatctl bench                                  # threads against select",
+        "chatctl bench --members 500 --pattern line --runs 3",
+        "chatctl bench 127.0.0.1 9999                   # a server that runs already",
+    ],
+    statuses={
+        0: "done",
+        1: "no connection; or lines were lost, doubled or out of order",
+        2: "wrong usage",
+        4: "wrong password, or none was given",
+        130: "Ctrl-C, after showing what was measured so far",
+    },
+)
 @click.argument("ip", required=False)
 @click.argument("port", type=click.IntRange(1, 65535), required=False)
-@click.option(
+@option(
     "--mode",
     "modes",
     multiple=True,
     type=click.Choice(["select", "threads"]),
     help="Measure this mode; repeatable.  [default: both]",
 )
-@click.option(
+@option(
     "--members",
     metavar="NUMBERS",
     type=_sizes,
     default="10,100,1000",
     show_default=True,
-    help="How many are in the room, one bench after the other.",
+    help="Members in the room; each number is measured by itself.",
 )
-@click.option(
-    "--talkers",
-    metavar="NUMBER",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="How many of them speak; at least one only listens.",
-)
-@click.option(
-    "--size", metavar="BYTES", type=click.IntRange(32, 4096), default=64, show_default=True, help="Bytes of a line."
-)
-@click.option(
-    "--seconds",
-    metavar="SECONDS",
-    type=Number(0.05, 3600),
-    default=3.0,
-    show_default=True,
-    help="How long they talk in a run, after a warm-up of a fifth of that.",
-)
-@click.option(
-    "--pattern",
-    type=click.Choice(["burst", "line", "steady", "storm", "lazy"]),
-    default="burst",
-    show_default=True,
-    help="How they talk: as fast as they hear; one line at a time; at a rate; not at all, but all join at once; as "
-    "burst, with a tenth of the members reading slowly.",
-)
-@click.option(
-    "--rate",
-    metavar="LINES_PER_SECOND",
-    type=Number(0.1, 1_000_000),
-    default=200.0,
-    show_default=True,
-    help="Of all talkers together, in the pattern steady.",
-)
-@click.option(
+@option(
     "--runs",
     metavar="NUMBER",
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Of each; the table has their medians.",
+    help="Runs of each measurement; the table has their medians.",
 )
-@click.option(
-    "--json", metavar="FILE", help="Write all figures of all runs to FILE; with -, to stdout instead of the table."
+@option(
+    "--seconds",
+    metavar="SECONDS",
+    type=Number(0.05, 3600),
+    default=3.0,
+    show_default=True,
+    help="Length of a run, after a warm-up of a fifth of that.",
 )
-@click.option("--plot", metavar="FILE", help="Draw deliveries and latency to FILE (SVG); needs chatctl[plot].")
-@click.option("--yes", is_flag=True, help="Load a server that is not on this machine. Ask who runs it.")
+@option("--yes", is_flag=True, help="Load a server on another machine. Ask whoever runs it first.")
 @way_in
+@option(
+    "--pattern",
+    group="Load",
+    type=click.Choice(["burst", "line", "steady", "storm", "lazy"]),
+    default="burst",
+    show_default=True,
+    help="burst: talk as fast as they hear; line: one line at a time; steady: at --rate; storm: all join at once and "
+    "say nothing; lazy: burst, while a tenth of the members read slowly.",
+)
+@option(
+    "--talkers",
+    group="Load",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Members who talk; at least one only listens.",
+)
+@option(
+    "--rate",
+    group="Load",
+    metavar="NUMBER",
+    type=Number(0.1, 1_000_000),
+    default=200.0,
+    show_default=True,
+    help="Lines a second of all talkers together, with --pattern steady.",
+)
+@option(
+    "--size",
+    group="Load",
+    metavar="BYTES",
+    type=click.IntRange(32, 4096),
+    default=64,
+    show_default=True,
+    help="Length of a line.",
+)
+@option(
+    "--json",
+    group="Output",
+    metavar="FILE",
+    help="Write all figures of all runs to FILE; - is stdout, and no table.",
+)
+@option("--plot", group="Output", metavar="FILE", help="Draw the results to FILE (SVG); needs chatctl[plot].")
 def command(
     ip: str | None,
     port: int | None,
@@ -101,19 +129,14 @@ def command(
     password: bytes | None,
     **options: Any,
 ) -> None:
-    """Measure what a room can carry: threads against select on this machine, or the server at IP and PORT.
+    """Measure what a server can carry.
 
-    Without an address, a server of each mode is started on the loopback and loaded in turn. The table has for each mode
-    and number of members: deliveries a second (a line that reaches a member is one) and how far the runs lie apart;
-    milliseconds from sent to received; the server's CPU for a delivery, its memory for a member, its threads; seconds
-    for all to join; lines lost, doubled and out of order, and members that the server has cut; and the ratio of each
-    mode to the first.
+    Without an address, a server of each mode is started on this machine, and they are compared. A server that runs
+    already is best started with --rate 0.
 
-    A server that runs already is best started with --rate 0; its members enter by the TLS options and the password, as
-    those of the client do. Ctrl-C ends it with what was measured so far.
-
-    Exit status: 0 done; 1 lines were lost, doubled or out of order, or there was no connection; 2 usage; 4 the room has
-    another password; 130 Ctrl-C.
+    The table has, for each mode and number of members: deliveries a second (a line that reaches a member is one) and
+    how much the runs differ; the time from sent to received; the server's CPU for a delivery, its memory for a
+    member, its threads; the time for all to join; lines lost, doubled and out of order; and members cut off.
     """
     if (ip is None) != (port is None):
         raise click.UsageError("Missing argument 'PORT'.")

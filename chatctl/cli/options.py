@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from chatctl.cli.layout import option
+
 
 class Number(click.FloatRange):
     """A number, which NaN is not, and a finite one."""
@@ -42,15 +44,15 @@ def place(text: str) -> str:
 def way_in(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that enters a room the options for its TLS and its password."""
 
-    @click.option("--tls", "speak_tls", is_flag=True, help="Speak TLS; the other --tls options mean it as well.")
-    @click.option("--tls-ca", metavar="FILE", help="Trust the authorities in FILE (PEM) and no others.")
-    @click.option("--tls-cert", metavar="FILE", help="Show the certificate in FILE (PEM) if the server asks for one.")
-    @click.option("--tls-key", metavar="FILE", help="Its private key, if that is not in the same file.")
-    @click.option(
+    @option("--tls", "speak_tls", is_flag=True, help="Speak TLS; the other --tls options imply it.")
+    @option(
         "--password-file",
         metavar="FILE",
         help="If the room needs a password, send the first line of FILE.  [default: the variable CHATCTL_PASSWORD]",
     )
+    @option("--tls-ca", group="TLS", metavar="FILE", help="Trust the authorities in FILE (PEM) and no others.")
+    @option("--tls-cert", group="TLS", metavar="FILE", help="Show the certificate in FILE (PEM) if the server asks.")
+    @option("--tls-key", group="TLS", metavar="FILE", help="Its private key, if that is not in the same file.")
     @functools.wraps(command)
     def enter(
         speak_tls: bool,

@@ -160,7 +160,7 @@ def test_help_imports_nothing_but_click() -> None:
     assert not {name.split(".")[0] for name in extra} & heavy
     assert {name for name in extra if name.startswith("chatctl.")} == {
         "chatctl.cli",
-        *(f"chatctl.cli.{name}" for name in ("bench", "bot", "client", "options", "server")),
+        *(f"chatctl.cli.{name}" for name in ("bench", "bot", "client", "layout", "options", "server")),
         "chatctl.errors",
     }
 

@@ -1,15 +1,16 @@
 """The bot's language: what is understood, and how what is not is shown."""
 
+import re
 from pathlib import Path
 
-import click
 import pytest
+from click.testing import CliRunner
 
 from chatctl.bot.plan import Size, plan, size
 from chatctl.bot.reader import FIELDS
 from chatctl.bot.script import STEPS, Expect, On, Send, Users, Wait, parse
 from chatctl.bot.sources import script
-from chatctl.cli.bot import command
+from chatctl.cli import cli
 from chatctl.errors import InputError, ScriptError
 
 WHOLE = r"""
@@ -221,9 +222,10 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_help_names_every_step_and_field() -> None:
-    """``chatctl bot --help`` has the whole language."""
-    text = command.get_help(click.Context(command))
+    """``chatctl bot --help-script`` has the whole language, and an example that is a script."""
+    text = CliRunner(env={"COLUMNS": "80"}).invoke(cli, ["bot", "--help-script"]).stdout
     for word in STEPS:
-        assert f"\n    {word} " in text, word
+        assert re.search(rf"^  {word}\b", text, re.MULTILINE), word
     for field in FIELDS:
-        assert f"{{{field}}}" in text, field
+        assert f"  {{{field}}} " in text, field
+    assert len(parse(text.split("Example:\n")[1], "x").steps) == 5
