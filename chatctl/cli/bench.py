@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, way_in
+from chatctl.cli.options import Number, Rate, Size, Time, way_in
 from chatctl.errors import ChatctlError, OutputError
 
 if TYPE_CHECKING:
@@ -60,17 +60,15 @@ def _sizes(text: str) -> tuple[int, ...]:
 )
 @option(
     "--runs",
-    metavar="NUMBER",
-    type=click.IntRange(1),
+    type=Number("1"),
     default=5,
     show_default=True,
     help="Runs of each measurement; the table has their medians.",
 )
 @option(
     "--seconds",
-    metavar="SECONDS",
-    type=Number(0.05, 3600),
-    default=3.0,
+    type=Time("50ms", "1h"),
+    default="3s",
     show_default=True,
     help="Length of a run, after a warm-up of a fifth of that.",
 )
@@ -88,8 +86,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 @option(
     "--talkers",
     group="Load",
-    metavar="NUMBER",
-    type=click.IntRange(1),
+    type=Number("1"),
     default=10,
     show_default=True,
     help="Members who talk; at least one only listens.",
@@ -97,18 +94,16 @@ def _sizes(text: str) -> tuple[int, ...]:
 @option(
     "--rate",
     group="Load",
-    metavar="NUMBER",
-    type=Number(0.1, 1_000_000),
-    default=200.0,
+    type=Rate("0.1", "1000000"),
+    default="200",
     show_default=True,
     help="Lines a second of all talkers together, with --pattern steady.",
 )
 @option(
     "--size",
     group="Load",
-    metavar="BYTES",
-    type=click.IntRange(32, 4096),
-    default=64,
+    type=Size("32", "4KiB"),
+    default="64",
     show_default=True,
     help="Length of a line.",
 )

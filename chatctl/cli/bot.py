@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, way_in
+from chatctl.cli.options import Number, Rate, Time, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -91,8 +91,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
 @option(
     "--repeat",
     group="Pace",
-    metavar="NUMBER",
-    type=click.IntRange(1, 999_999_999),
+    type=Number("1", "999999999"),
     default=1,
     show_default=True,
     help="How many times to do it all.",
@@ -100,16 +99,14 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
 @option(
     "--rate",
     group="Pace",
-    metavar="NUMBER",
-    type=Number(0.001),
+    type=Rate("0.001"),
     help="Say at most this many lines a second.  [default: no limit]",
 )
 @option("--wait-for-echo", group="Pace", is_flag=True, help="Say a line only when the one before has come back.")
 @option(
     "--timeout",
     group="Pace",
-    metavar="SECONDS",
-    type=Number(0.001, 999_999_999),
+    type=Time("1ms", "999999999"),
     help="Give up after this long.  [default: never]",
 )
 @option(
@@ -121,8 +118,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
 @option(
     "--bots",
     group="Several bots",
-    metavar="NUMBER",
-    type=click.IntRange(1, 100_000),
+    type=Number("1", "100000"),
     default=1,
     show_default=True,
     help="Number of bots.",
@@ -130,9 +126,8 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
 @option(
     "--stagger",
     group="Several bots",
-    metavar="SECONDS",
-    type=Number(0, 999_999_999),
-    default=0.0,
+    type=Time("0", "999999999"),
+    default="0",
     show_default=True,
     help="Time between the start of one bot and the next.",
 )
@@ -149,6 +144,8 @@ def command(
 
     The lines are those of FILE, or of stdin as they come; one that begins with / is said, not obeyed as a command. The
     bot leaves when each line has come back, and shows meanwhile what the first bot sees of the room.
+
+    TIME is a number of seconds, or 500ms, 5s, 2m, 1h.
     """
     _check_usage(ip, port, check, options)
     from chatctl.bot import runner

@@ -2,22 +2,79 @@
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any
+import string
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import click
 
 from chatctl.cli.layout import option
 
 
-class Number(click.FloatRange):
-    """A number, which NaN is not, and a finite one."""
+class Rate(click.ParamType):  # type: ignore[type-arg]  # in older versions it takes none
+    """A number within bounds, maybe with a unit behind it. Help shows a default as it is written, and no bounds.
+
+    Args:
+        least: as it is written on a command line, unit and all: errors show it so.
+        most: likewise; none: any finite number.
+    """
+
+    name = "number"
+    form = "a number"
+    units: ClassVar[Mapping[str, float]] = {"": 1}
+    whole = False
+
+    def __init__(self, least: str, most: str = "") -> None:
+        self._least = least
+        self._most = most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        """The number, times what its unit stands for."""
+        number = self._read(str(value))
+        if number is None:
+            self.fail(f"{value!r} is not {self.form}.", param, ctx)
+        if number < (self._read(self._least) or 0):
+            self.fail(f"{value} is too little: the least is {self._least}.", param, ctx)
+        if self._most and number > (self._read(self._most) or 0):
+            self.fail(f"{value} is too much: the most is {self._most}.", param, ctx)
         return number
+
+    def _read(self, text: str) -> float | None:
+        digits = text.rstrip(string.ascii_letters)  # without a digit, as in "nan", there is no number
+        try:
+            number = float(digits) * self.units[text[len(digits) :].lower()]
+        except (ValueError, KeyError):
+            return None
+        if not math.isfinite(number):
+            return None
+        if not self.whole:
+            return number
+        return int(number) if number.is_integer() else None
+
+
+class Number(Rate):
+    """How many."""
+
+    form = "a whole number"
+    whole = True
+
+
+class Size(Number):
+    """Bytes."""
+
+    name = "size"
+    form = "a number of bytes, such as 4096, 64k or 4MiB"
+    units: ClassVar = {"": 1, "b": 1} | {
+        f"{letter}{rest}": 1024**power for power, letter in enumerate("kmg", 1) for rest in ("", "b", "ib")
+    }
+
+
+class Time(Rate):
+    """Seconds."""
+
+    name = "time"
+    form = "a time, such as 5s, 0.5, 2m or 1h"
+    units: ClassVar = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 def network(text: str) -> object:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, network, place
+from chatctl.cli.options import Number, Rate, Size, Time, network, place
 
 
 @click.command(
@@ -43,15 +43,13 @@ from chatctl.cli.options import Number, network, place
 @option(
     "--max-users",
     group="Limits",
-    metavar="NUMBER",
-    type=click.IntRange(1),
+    type=Number("1"),
     help="Connections at a time; the next one is refused.  [default: 10000, or as many as the descriptor limit allows]",
 )
 @option(
     "--max-per-ip",
     group="Limits",
-    metavar="NUMBER",
-    type=click.IntRange(0),
+    type=Number("0"),
     default=0,
     show_default=True,
     help="Connections at a time from one address; 0 means no limit.",
@@ -59,9 +57,8 @@ from chatctl.cli.options import Number, network, place
 @option(
     "--rate",
     group="Limits",
-    metavar="NUMBER",
-    type=Number(0),
-    default=100.0,
+    type=Rate("0"),
+    default="100",
     show_default=True,
     help="Lines a second from one member after its burst; what comes faster waits and is not lost. A line counts once "
     "for every 256 bytes. 0 means no limit.",
@@ -69,8 +66,7 @@ from chatctl.cli.options import Number, network, place
 @option(
     "--burst",
     group="Limits",
-    metavar="NUMBER",
-    type=click.IntRange(1),
+    type=Number("1"),
     default=2000,
     show_default=True,
     help="Lines that a member may send at once before --rate applies.",
@@ -78,27 +74,24 @@ from chatctl.cli.options import Number, network, place
 @option(
     "--idle-timeout",
     group="Limits",
-    metavar="SECONDS",
-    type=Number(0),
-    default=0.0,
+    type=Time("0"),
+    default="0",
     show_default=True,
     help="Disconnect who sends nothing for this long; 0 means never.",
 )
 @option(
     "--max-line",
     group="Limits",
-    metavar="BYTES",
-    type=click.IntRange(64, 65536),
-    default=4096,
+    type=Size("64", "64KiB"),
+    default="4KiB",
     show_default=True,
     help="Longest line; a longer one is not sent, and its sender is told.",
 )
 @option(
     "--max-lag",
     group="Limits",
-    metavar="BYTES",
-    type=click.IntRange(65536, 1 << 30),
-    default=4 * 1024 * 1024,
+    type=Size("64KiB", "1GiB"),
+    default="4MiB",
     show_default=True,
     help="Disconnect who reads so slowly that this much waits for it. The room keeps as much in memory.",
 )
@@ -144,6 +137,8 @@ def command(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: b
     transcript anew and reloads the certificates (at a terminal it ends the room), SIGUSR1 prints counters.
 
     A connection that is dead, or takes nothing for two minutes, is given up.
+
+    SIZE is a number of bytes, or 64k, 4MiB, 1g (k is KiB, 1024 bytes); TIME one of seconds, or 5s, 2m, 1h.
     """
     if port is None and (ip is not None or "LISTEN_FDS" not in os.environ):
         raise click.UsageError(f"Missing argument '{'IP' if ip is None else 'PORT'}'.")

@@ -169,7 +169,7 @@ def test_a_server_that_is_not_trusted(mode: str, tmp_path: Path) -> None:
         (["--password-file", __file__], "give IP and PORT"),
         (["--members", "1"], "each number must be from 2"),
         (["--members", "ten"], "is not a list of numbers"),
-        (["--size", "10"], "is not in the range"),
+        (["--size", "10"], "10 is too little: the least is 32"),
     ],
 )
 def test_bad_usage(arguments: list[str], message: str) -> None:

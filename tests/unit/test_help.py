@@ -4,11 +4,13 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from chatctl.cli import cli
 from chatctl.cli.layout import Command
+from chatctl.cli.options import Number, Rate, Size, Time
 
 PAGES = ["--help", *(f"{name} --help" for name in cli.commands), "bot --help-script"]
 EXAMPLES = [
@@ -81,3 +83,60 @@ def test_examples_are_command_lines(line: str, tmp_path: Path, monkeypatch: pyte
         if word.endswith(".chat"):
             Path(word).touch()
     cli.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Rate("0"), "0.5", 0.5),
+        (Rate("0"), "1e3", 1000.0),
+        (Number("1"), "10", 10),
+        (Size("1"), "4096", 4096),
+        (Size("1"), "64k", 65536),
+        (Size("1"), "64kB", 65536),
+        (Size("1"), "1.5MiB", 1572864),
+        (Size("1"), "1g", 1 << 30),
+        (Time("0"), "5", 5.0),
+        (Time("0"), "5s", 5.0),
+        (Time("0"), "1.5m", 90.0),
+        (Time("0"), "2 h", 7200.0),
+        (Time("0"), "500ms", 0.5),
+    ],
+)
+def test_quantities(kind: Rate, text: str, value: float) -> None:
+    """Numbers can have units; whole ones are integers."""
+    assert kind.convert(text, None, None) == value
+    assert type(kind.convert(text, None, None)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (Number("1"), "1.5", "'1.5' is not a whole number."),
+        (Number("1"), "1k", "'1k' is not a whole number."),
+        (Number("1"), "", "'' is not a whole number."),
+        (Number("1"), "inf", "'inf' is not a whole number."),
+        (Number("1"), "1e999", "'1e999' is not a whole number."),
+        (Number("1"), "0", "0 is too little: the least is 1."),
+        (Rate("0"), "nan", "'nan' is not a number."),
+        (Rate("0"), "1e999", "'1e999' is not a number."),
+        (Rate("0"), "5s", "'5s' is not a number."),
+        (Size("64"), "0.3k", "'0.3k' is not a number of bytes, such as 4096, 64k or 4MiB."),
+        (Size("64", "64KiB"), "1m", "1m is too much: the most is 64KiB."),
+        (Size("64", "64KiB"), "-1k", "-1k is too little: the least is 64."),
+        (Time("50ms"), "5y", "'5y' is not a time, such as 5s, 0.5, 2m or 1h."),
+        (Time("50ms"), "0.049", "0.049 is too little: the least is 50ms."),
+    ],
+)
+def test_quantities_that_are_none(kind: Rate, text: str, message: str) -> None:
+    """What cannot be is named, with the bound that it passes."""
+    with pytest.raises(click.BadParameter) as caught:
+        kind.convert(text, None, None)
+    assert caught.value.message == message
+
+
+def test_defaults_are_shown_as_one_writes_them() -> None:
+    """Help shows sizes and times with their units, and no bounds."""
+    assert "[default: 4MiB]" in page("server --help")
+    assert "[default: 3s]" in page("bench --help")
+    assert not [arguments for arguments in PAGES if re.search(r"x[<>]=|99999", page(arguments))]
