@@ -5,6 +5,8 @@ A command imports what it runs inside its body: ``--help`` is quick.
 
 import contextlib
 import os
+import sys
+from typing import Any, NoReturn
 
 import click
 
@@ -14,13 +16,29 @@ from chatctl.errors import ChatctlError
 
 
 class _Group(layout.Group):
-    """Turns the project's errors into one line on stderr and their exit status."""
+    """Turns errors into one line on stderr and their exit status."""
+
+    def main(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Run a command line, and end with its status."""
+        try:
+            sys.exit(super().main(*arguments, **{**options, "standalone_mode": False}))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "chatctl"
+            message = " ".join(error.format_message().split()).removesuffix(".")
+            with contextlib.suppress(OSError):  # the terminal is gone
+                click.echo(f"{path}: {message[0].lower()}{message[1:]}\nTry '{path} --help'.", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:  # Ctrl-C while the command line was read
+            sys.exit(130)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except ChatctlError as error:
-            with contextlib.suppress(OSError):  # the terminal is gone
+            with contextlib.suppress(OSError):
                 click.echo(f"chatctl {ctx.invoked_subcommand}: {error}", err=True)
             ctx.exit(error.status)
         except BaseException as error:
@@ -42,8 +60,8 @@ def _was_interrupted(error: BaseException | None) -> bool:
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     examples=[
-        "chatctl server 0.0.0.0 9999                    # run a room",
-        "chatctl client chat.example.org 9999           # join it",
+        "chatctl server 0.0.0.0                         # run a room",
+        "chatctl client chat.example.org                # join it",
         "nc chat.example.org 9999                       # join it without chatctl",
     ],
     statuses={

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, Rate, Size, Time, way_in
+from chatctl.cli.options import Number, Rate, Size, Time, address, way_in
 from chatctl.errors import ChatctlError, OutputError
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def _sizes(text: str) -> tuple[int, ...]:
         130: "Ctrl-C, after showing what was measured so far",
     },
 )
-@click.argument("ip", required=False)
-@click.argument("port", type=click.IntRange(1, 65535), required=False)
+@address("[HOST PORT]")
 @option(
     "--mode",
     "modes",
@@ -115,7 +114,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 )
 @option("--plot", group="Output", metavar="FILE", help="Draw the results to FILE (SVG); needs chatctl[plot].")
 def command(
-    ip: str | None,
+    host: str | None,
     port: int | None,
     yes: bool,
     json: str | None,
@@ -126,29 +125,27 @@ def command(
 ) -> None:
     """Measure what a server can carry.
 
-    Without an address, a server of each mode is started on this machine, and they are compared. A server that runs
-    already is best started with --rate 0.
+    Without HOST and PORT, a server of each mode is started on this machine, and they are compared. HOST:PORT works
+    too; a server that runs already is best started with --rate 0.
 
     The table has, for each mode and number of members: deliveries a second (a line that reaches a member is one) and
     how much the runs differ; the time from sent to received; the server's CPU for a delivery, its memory for a
     member, its threads; the time for all to join; lines lost, doubled and out of order; and members cut off.
     """
-    if (ip is None) != (port is None):
-        raise click.UsageError("Missing argument 'PORT'.")
-    if ip is not None and options["modes"]:
-        raise click.UsageError("--mode is for servers that the bench starts: leave it out, or leave IP and PORT out")
-    if ip is None and (tls or click.get_current_context().params["password_file"] is not None):
-        raise click.UsageError("--tls and --password-file are for a server that runs already: give IP and PORT")
+    if host is not None and options["modes"]:
+        raise click.UsageError("--mode is for servers that the bench starts: leave it out, or leave HOST and PORT out")
+    if host is None and (tls or click.get_current_context().params["password_file"] is not None):
+        raise click.UsageError("--tls and --password-file are for a server that runs already: give HOST and PORT")
     from chatctl import output
     from chatctl.bench import report, runner
     from chatctl.peer.stay import Stay, Target
 
     address = target = None
-    if ip is not None and port is not None:
-        if not yes and not runner.is_loopback(ip):
-            raise click.UsageError(f"{ip} is not this machine: give --yes if its owner agrees to the load")
-        address = runner.resolve(ip, port)
-        target = Target(ip, port, tls)
+    if host is not None and port is not None:
+        if not yes and not runner.is_loopback(host):
+            raise click.UsageError(f"{host} is not this machine: give --yes if its owner agrees to the load")
+        address = runner.resolve(host, port)
+        target = Target(host, port, tls)
     options["modes"] = options["modes"] or (("",) if address else ("select", "threads"))
     plan = runner.Plan(**options, address=address)
     for path in (None if json == "-" else json, plot):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, Rate, Time, way_in
+from chatctl.cli.options import Number, Rate, Time, address, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -58,7 +58,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
     cls=Command,
     examples=[
         "chatctl bot chat.example.org 9999 -m 'The backup is done.'",
-        "tail -f server.log | chatctl bot chat.example.org 9999 --quiet",
+        "tail -f server.log | chatctl bot chat.example.org:9999 --quiet",
         "chatctl bot localhost 9999 --script greeter.chat --bots 3",
     ],
     statuses={
@@ -71,9 +71,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
         130: "Ctrl-C",
     },
 )
-@click.argument("ip", required=False)
-@click.argument("port", type=click.IntRange(1, 65535), required=False)
-@click.argument("file", required=False, type=_FILE)
+@address("HOST PORT [FILE]", file=_FILE)
 @option("-m", "messages", metavar="TEXT", multiple=True, help="Say TEXT instead of a file; repeatable.")
 @option("--script", metavar="FILE", type=_FILE, help="Play the script in FILE; - is stdin.")
 @option(
@@ -132,7 +130,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
     help="Time between the start of one bot and the next.",
 )
 def command(
-    ip: str | None,
+    host: str | None,
     port: int | None,
     check: bool,
     form: str | None,
@@ -142,12 +140,14 @@ def command(
 ) -> None:
     """Say lines in a room, or play a script in it.
 
+    HOST is a name or an address; HOST:PORT works too. --check needs neither.
+
     The lines are those of FILE, or of stdin as they come; one that begins with / is said, not obeyed as a command. The
     bot leaves when each line has come back, and shows meanwhile what the first bot sees of the room.
 
     TIME is a number of seconds, or 500ms, 5s, 2m, 1h.
     """
-    _check_usage(ip, port, check, options)
+    _check_usage(host, check, options)
     from chatctl.bot import runner
     from chatctl.bot.crowd import Run
     from chatctl.peer.stay import Target
@@ -156,17 +156,17 @@ def command(
     if check:
         runner.check(wanted)
     else:
-        assert ip is not None
+        assert host is not None
         assert port is not None
-        runner.run(Target(ip, port, tls), password, wanted)
+        runner.run(Target(host, port, tls), password, wanted)
 
 
-def _check_usage(ip: str | None, port: int | None, check: bool, options: dict[str, Any]) -> None:
+def _check_usage(host: str | None, check: bool, options: dict[str, Any]) -> None:
     if options["messages"] and options["file"]:
         raise click.UsageError("give either FILE or -m TEXT, not both")
     if options["script"] is not None and (options["messages"] or options["file"]):
         raise click.UsageError("give either --script FILE or lines to say, not both")
     if check and options["script"] is None:
         raise click.UsageError("--check needs --script FILE")
-    if port is None and not check:
-        raise click.UsageError(f"Missing argument '{'IP' if ip is None else 'PORT'}'.")
+    if host is None and not check:
+        raise click.UsageError("host and port are missing: write HOST PORT or HOST:PORT")

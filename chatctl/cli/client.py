@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import way_in
+from chatctl.cli.options import address, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     "client",
     cls=Command,
     examples=[
-        "chatctl client chat.example.org 9999",
-        "chatctl client localhost 9999 --tls-ca cert.pem",
-        "make 2>&1 | chatctl client localhost 9999      # say what a program prints",
+        "chatctl client chat.example.org",
+        "chatctl client localhost:9000 --tls-ca cert.pem",
+        "make 2>&1 | chatctl client localhost           # say what a program prints",
     ],
     statuses={
         0: "left",
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
         130: "Ctrl-C",
     },
 )
-@click.argument("ip")
-@click.argument("port", type=click.IntRange(1, 65535))
+@address("HOST [PORT]", default=9999, required=True)
 @option(
     "--reconnect/--no-reconnect",
     default=True,
@@ -74,11 +73,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which messages ring the terminal's bell.",
 )
-def command(ip: str, port: int, tls: "SSLContext | None", password: bytes | None, **options: Any) -> None:
+def command(host: str, port: int, tls: "SSLContext | None", password: bytes | None, **options: Any) -> None:
     """Join a room, from a terminal or in a pipe.
 
-    IP is an address or a host name. On a terminal you edit a line, with history and completion; /help lists the keys.
-    Ctrl-D on an empty line leaves. If the room needs a password, you are asked for it.
+    HOST is a name or an address, PORT is 9999 unless you give one; HOST:PORT works too.
+
+    On a terminal you edit a line, with history and completion; /help lists the keys. Ctrl-D on an empty line leaves. If
+    the room needs a password, you are asked for it.
 
     In a pipe, lines of stdin are said and the room's lines appear on stdout. At the end of stdin, the client leaves
     when everything it said has come back.
@@ -86,4 +87,4 @@ def command(ip: str, port: int, tls: "SSLContext | None", password: bytes | None
     from chatctl.client import run
     from chatctl.peer.stay import Target
 
-    run(Target(ip, port, tls), password, **options)
+    run(Target(host, port, tls), password, **options)

@@ -51,6 +51,14 @@ class Command(click.Command):
         self.examples = examples
         self.statuses = statuses or {}
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click leaves it out when an option has no value
+            raise
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write all of it."""
         self.format_usage(ctx, formatter)

@@ -3,7 +3,7 @@
 import functools
 import math
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import click
@@ -89,13 +89,74 @@ def network(text: str) -> object:
 
 def place(text: str) -> str:
     """HOST:PORT."""
-    from chatctl.server.metrics import address
+    from chatctl.wire import host_and_port
 
     try:
-        address(text)
+        if host_and_port(text)[1] is not None:
+            return text
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100.")
+
+
+def address(
+    metavar: str, *, default: int | None = None, least: int = 1, required: bool = False, file: click.Path | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command ``host`` and ``port``, written HOST PORT or HOST:PORT; both are None where nothing is written.
+
+    Args:
+        metavar: how the usage line shows it.
+        default: the port where only HOST is written; None: there must be one.
+        least: the least port.
+        required: whether something must be written.
+        file: what may follow, as ``file``; None: nothing may.
+    """
+
+    def read(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> None:
+        if ctx.resilient_parsing:
+            return
+        if required and not words:
+            raise click.UsageError("the host is missing: write HOST, HOST PORT or HOST:PORT")
+        host, port, rest = _split(words, default, least) if words else (None, None, ())
+        if file:
+            ctx.params["file"] = file.convert(rest[0], parameter, ctx) if rest else None
+            rest = rest[1:]
+        if rest:
+            raise click.UsageError(f"unexpected argument {rest[0]!r}")
+        ctx.params |= {"host": host, "port": port}
+
+    return click.argument(
+        "address",
+        metavar=metavar,
+        nargs=-1,
+        expose_value=False,
+        callback=read,
+        shell_complete=file.shell_complete if file else None,
+    )
+
+
+def _split(words: Sequence[str], default: int | None, least: int) -> tuple[str, int, Sequence[str]]:
+    """The host and the port that words begin with, and the words behind them."""
+    from chatctl.wire import host_and_port
+
+    try:
+        host, port = host_and_port(words[0])
     except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
-    return text
+        raise click.UsageError(str(error)) from error
+    rest = words[1:]
+    if port is None and not rest and host.isdecimal():
+        raise click.UsageError(f"the host is missing: write HOST {host} or HOST:{host}")
+    if port is None and rest:
+        if not rest[0].isdecimal():
+            raise click.UsageError(f"{rest[0]!r} is not a port: write HOST PORT or HOST:PORT")
+        port, rest = int(rest[0]), rest[1:]
+    if port is None and default is None:
+        raise click.UsageError("the port is missing: write HOST PORT or HOST:PORT")
+    port = default if port is None else port
+    assert port is not None
+    if not least <= port <= 65535:
+        raise click.UsageError(f"{port} is not a port: it must be from {least} to 65535")
+    return host, port, rest
 
 
 def way_in(command: Callable[..., None]) -> Callable[..., None]:

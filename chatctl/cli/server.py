@@ -6,14 +6,14 @@ from typing import Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, Rate, Size, Time, network, place
+from chatctl.cli.options import Number, Rate, Size, Time, address, network, place
 
 
 @click.command(
     "server",
     cls=Command,
     examples=[
-        "chatctl server 127.0.0.1 9999                  # for this machine alone",
+        "chatctl server 127.0.0.1                       # for this machine alone",
         "chatctl server 0.0.0.0 9999 --password-file pw --tls-cert cert.pem",
     ],
     statuses={
@@ -22,8 +22,7 @@ from chatctl.cli.options import Number, Rate, Size, Time, network, place
         2: "wrong usage",
     },
 )
-@click.argument("ip", required=False)
-@click.argument("port", type=click.IntRange(0, 65535), required=False)
+@address("[HOST [PORT]]", default=9999, least=0)
 @option(
     "--password-file",
     metavar="FILE",
@@ -126,11 +125,11 @@ from chatctl.cli.options import Number, Rate, Size, Time, network, place
     type=place,
     help="Serve counters for Prometheus over HTTP; needs chatctl[metrics].",
 )
-def command(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: bool, **options: Any) -> None:
+def command(host: str | None, port: int | None, mode: str, verbose: bool, quiet: bool, **options: Any) -> None:
     """Run a chat room.
 
-    IP is the address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 for every network it is in. PORT 0 picks
-    a free one. Started by a systemd socket unit, leave both out: the sockets are systemd's.
+    HOST is the address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every network it is in. PORT
+    is 9999 unless you give one; 0 picks a free one. HOST:PORT works too. Under a systemd socket unit leave both out.
 
     The room's lines appear on stdout, problems on stderr. What you type is announced to all; /help lists the commands
     you have. Ctrl-C or SIGTERM ends the room: everybody is told, and gets what was said before. SIGHUP opens the
@@ -140,8 +139,8 @@ def command(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: b
 
     SIZE is a number of bytes, or 64k, 4MiB, 1g (k is KiB, 1024 bytes); TIME one of seconds, or 5s, 2m, 1h.
     """
-    if port is None and (ip is not None or "LISTEN_FDS" not in os.environ):
-        raise click.UsageError(f"Missing argument '{'IP' if ip is None else 'PORT'}'.")
+    if host is None and "LISTEN_FDS" not in os.environ:
+        raise click.UsageError("the host is missing: 127.0.0.1 is for this machine alone, 0.0.0.0 for all others too")
     if options["tls_cert"] is None and (options["tls_key"] or options["tls_client_ca"]):
         raise click.UsageError("--tls-key and --tls-client-ca need --tls-cert FILE")
     from dataclasses import fields
@@ -150,4 +149,4 @@ def command(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: b
     from chatctl.server import serve
 
     limits = Limits(**{field.name: options.pop(field.name) for field in fields(Limits)})
-    serve(ip, port, mode, limits, **options, verbosity=verbose - quiet)
+    serve(host, port, mode, limits, **options, verbosity=verbose - quiet)

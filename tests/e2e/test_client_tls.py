@@ -350,7 +350,7 @@ def test_usage(command: str) -> None:
     """A key without its certificate is a mistake in the command line."""
     result = run(command, "127.0.0.1", "9", "--tls-key", "/dev/null")
     assert result.returncode == 2
-    assert result.stderr.endswith("Error: --tls-key needs --tls-cert FILE\n")
+    assert result.stderr.startswith(f"chatctl {command}: --tls-key needs --tls-cert FILE\n")
 
 
 @pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--password-file"])

@@ -1,4 +1,4 @@
-"""What ``--help`` shows: whole, in order, and true."""
+"""The command line: what help shows, what numbers and addresses mean, what is said of mistakes."""
 
 import re
 import shlex
@@ -140,3 +140,87 @@ def test_defaults_are_shown_as_one_writes_them() -> None:
     assert "[default: 4MiB]" in page("server --help")
     assert "[default: 3s]" in page("bench --help")
     assert not [arguments for arguments in PAGES if re.search(r"x[<>]=|99999", page(arguments))]
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("client localhost", ("localhost", 9999)),
+        ("client localhost 9000", ("localhost", 9000)),
+        ("client localhost:9000", ("localhost", 9000)),
+        ("client 0 9000", ("0", 9000)),
+        ("client ::1", ("::1", 9999)),
+        ("client ::1 9000", ("::1", 9000)),
+        ("client [::1] 9000", ("::1", 9000)),
+        ("client [::1]:9000", ("::1", 9000)),
+        ("client --plain localhost:9000 --bell never", ("localhost", 9000)),
+        ("server", (None, None)),
+        ("server 0.0.0.0", ("0.0.0.0", 9999)),
+        ("server ::", ("::", 9999)),
+        ("server 127.0.0.1 0", ("127.0.0.1", 0)),
+        ("server 127.0.0.1:0", ("127.0.0.1", 0)),
+        ("bot localhost 9000", ("localhost", 9000)),
+        ("bot localhost:9000", ("localhost", 9000)),
+        ("bot --check", (None, None)),
+        ("bench", (None, None)),
+        ("bench localhost:9000", ("localhost", 9000)),
+    ],
+)
+def test_addresses(line: str, place: tuple[str | None, int | None]) -> None:
+    """HOST PORT and HOST:PORT mean the same, and who types can leave the port out."""
+    name, *arguments = line.split()
+    options = cli.commands[name].make_context(name, arguments).params
+    assert (options["host"], options["port"]) == place
+
+
+@pytest.mark.parametrize("line", ["bot localhost 9000 FILE", "bot localhost:9000 FILE", "bot ::1 9000 FILE"])
+def test_what_follows_an_address(line: str) -> None:
+    """The bot's file comes behind either form."""
+    name, *arguments = line.replace("FILE", __file__).split()
+    options = cli.commands[name].make_context(name, arguments).params
+    assert (options["port"], options["file"]) == (9000, __file__)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--colour", "chatctl: no such option '--colour'"),
+        ("serve", "chatctl: no such command 'serve'. Did you mean 'server'?"),
+        ("client", "chatctl client: the host is missing: write HOST, HOST PORT or HOST:PORT"),
+        ("client 9999", "chatctl client: the host is missing: write HOST 9999 or HOST:9999"),
+        ("client --colour a", "chatctl client: no such option '--colour'. Did you mean '--color'?"),
+        ("client --bell", "chatctl client: option '--bell' requires an argument"),
+        (
+            "client --bell loud a",
+            "chatctl client: invalid value for '--bell': 'loud' is not one of 'never', 'mention', 'always'",
+        ),
+        ("client a b", "chatctl client: 'b' is not a port: write HOST PORT or HOST:PORT"),
+        ("client a:b", "chatctl client: 'a:b' is not HOST:PORT, such as localhost:9999 or [::1]:9999"),
+        ("client a 0", "chatctl client: 0 is not a port: it must be from 1 to 65535"),
+        ("client a 65536", "chatctl client: 65536 is not a port: it must be from 1 to 65535"),
+        ("client a 1 2", "chatctl client: unexpected argument '2'"),
+        ("client a:1 2", "chatctl client: unexpected argument '2'"),
+        ("server a:65536", "chatctl server: 'a:65536' is not HOST:PORT, such as localhost:9999 or [::1]:9999"),
+        ("server a --max-lag 1", "chatctl server: invalid value for '--max-lag': 1 is too little: the least is 64KiB"),
+        ("bot -m x", "chatctl bot: host and port are missing: write HOST PORT or HOST:PORT"),
+        ("bot a", "chatctl bot: the port is missing: write HOST PORT or HOST:PORT"),
+        ("bot a /dev/null", "chatctl bot: '/dev/null' is not a port: write HOST PORT or HOST:PORT"),
+        (
+            "bot a:1 /no/such/file",
+            "chatctl bot: invalid value for 'HOST PORT [FILE]': File '/no/such/file' does not exist",
+        ),
+        ("bench a", "chatctl bench: the port is missing: write HOST PORT or HOST:PORT"),
+        ("completion", "chatctl completion: missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish"),
+    ],
+)
+def test_mistakes(line: str, message: str) -> None:
+    """A mistake is one line that says what to do, where all options are listed, and status 2."""
+    result = CliRunner().invoke(cli, line.split(), prog_name="chatctl")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"{message}\nTry '{message.partition(':')[0]} --help'.\n"
+
+
+def test_no_command() -> None:
+    """Without a command, help says which there are."""
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(cli, [], prog_name="chatctl")
+    assert (result.exit_code, result.stderr) == (2, page("--help"))
