@@ -506,7 +506,7 @@ class ThreadRoom(AnyRoom):
         options = command.make_context("server", _arguments(mode, flags, host, certificates)).params
         limits = Limits(**{field.name: options[field.name] for field in fields(Limits)})
         self._server = build(
-            options["ip"],
+            options["host"],
             options["port"],
             mode,
             replace(limits, max_users=limits.max_users or DEFAULT_USERS),

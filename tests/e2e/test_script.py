@@ -168,7 +168,7 @@ def test_bad_usage(script: Callable[[str], str], arguments: list[str]) -> None:
     path = script("send a")
     result = run("bot", *(path if argument == "FILE" else argument for argument in arguments))
     assert result.returncode == 2
-    assert "Error: " in result.stderr
+    assert re.fullmatch(r"chatctl bot: .+\nTry 'chatctl bot --help'\.\n", result.stderr)
 
 
 @pytest.mark.parametrize(("path", "why"), [("/no/such/file", "No such file or directory"), ("/", "Is a directory")])
