@@ -100,7 +100,7 @@ def command(
 
     PATTERN is /a regular expression/, plain words, or words in quotes; the line is searched as it is shown. TEXT can
     have {1} and {word}, the groups of the expression; {name} and {text} of the line found; {n}, which time it is;
-    {time}, {users}, {me}, {bot}; {{ is a brace. The README has all of it, with examples.
+    {time}, {users}, {me}, {bot}; {{ is a brace. docs/bot.md has all of it, with examples.
 
     Exit status: 0 done; 1 the connection failed; 2 usage, or the script is not one; 3 something expected or an echo is
     missing; 4 the room has another password, or none was given; 124 the time is over; 130 Ctrl-C.
