@@ -118,7 +118,7 @@ def test_texts(text: str, said: str) -> None:
 
 
 def test_defaults() -> None:
-    """What is not said is what the README says."""
+    """What is not said is what docs/bot.md says."""
     expected, users, answer, stay = parse("expect a\nusers 2\non a send b\nstay", "x").steps
     assert isinstance(expected, Expect)
     assert (expected.own, expected.within) == (False, 10.0)

@@ -167,6 +167,7 @@ def test_what_the_server_writes(data: bytes, line: str) -> None:
         ("[a b] c", Kind.OTHER, None, "[a b] c", None),
         ("> New user a b entered (1 user online)", Kind.OTHER, None, "> New user a b entered (1 user online)", None),
         ("< The user a left (x users online)", Kind.OTHER, None, "< The user a left (x users online)", None),
+        ("< The user a left (٣ users online)", Kind.OTHER, None, "< The user a left (٣ users online)", None),
         ("", Kind.OTHER, None, "", None),
     ],
 )
