@@ -420,7 +420,7 @@ def test_usage_of_a_pin(command: str) -> None:
     assert "'sha256:12' is not sha256: and 64 hex digits: the server prints it at its start" in malformed.stderr
     two = run(command, "127.0.0.1", "9", "--tls-pin", f"sha256:{'ab' * 32}", "--tls-ca", "/dev/null")
     assert two.returncode == 2
-    assert two.stderr.endswith("Error: give either --tls-pin or --tls-ca, not both\n")
+    assert two.stderr.startswith(f"chatctl {command}: give either --tls-pin or --tls-ca, not both\n")
     assert run(command, "127.0.0.1", "9", "--tls-pin", "").returncode == 2
 
 
