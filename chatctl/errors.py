@@ -12,8 +12,8 @@
     ├── PasswordError       4    the room has another password, or none was given
     └── DeadlineError     124    it took longer than it was given
 
-Each is raised with one line for stderr that says what to do; that of a script is followed by the place. Ctrl-C in the
-client and the bot ends with 130, usage errors with 2 (click's own).
+Each is raised with one line for stderr that says what to do; that of a script shows the place of each mistake. Ctrl-C
+in the client and the bot ends with 130, usage errors with 2 (click's own).
 """
 
 import shlex

@@ -26,6 +26,7 @@ import trustme
 
 from chatctl.cli.server import command
 from chatctl.layers import tls
+from chatctl.layers.certificate import fingerprint
 from chatctl.room.limits import Limits
 from chatctl.server import build, operation
 from chatctl.server.base import DEFAULT_USERS, Server
@@ -182,7 +183,7 @@ def gather(peers: Sequence[Peer], done: Callable[[Peer], bool]) -> None:
 class Certificates:
     """PEM files made for a test: of an authority, of a server on this machine, of a client.
 
-    ``server`` and ``client`` hold key and certificate.
+    ``server`` and ``client`` hold key and certificate. ``fingerprint``: of the server's.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -191,6 +192,8 @@ class Certificates:
         self.trusted.cert_pem.write_to_path(self.authority)
         server = self.trusted.issue_cert("localhost", "127.0.0.1", "::1", "::")
         server.private_key_and_cert_chain_pem.write_to_path(self.server)
+        certificate = ssl.PEM_cert_to_DER_cert(server.cert_chain_pems[0].bytes().decode())
+        self.fingerprint = fingerprint(certificate)
         self.trusted.issue_cert("someone@example.org").private_key_and_cert_chain_pem.write_to_path(self.client)
         for private in (self.server, self.client):
             private.chmod(0o600)
@@ -513,7 +516,7 @@ class ThreadRoom(AnyRoom):
         options = command.make_context("server", _arguments(mode, flags, host, certificates)).params
         limits = Limits(**{field.name: options[field.name] for field in fields(Limits)})
         self._server = build(
-            options["ip"],
+            options["host"],
             options["port"],
             mode,
             replace(limits, max_users=limits.max_users or DEFAULT_USERS),

@@ -17,8 +17,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from chatctl.bot.feed import Feed
+from chatctl.bot.plan import Hearing, hearings
 from chatctl.bot.reader import Text
-from chatctl.bot.script import Every, Expect, Hearing, On, Quit, Repeat, Script, Send, Step, Users, Wait, hearings
+from chatctl.bot.script import Every, Expect, On, Quit, Repeat, Script, Send, Step, Users, Wait
 from chatctl.bot.speech import Pace, Speech, later
 from chatctl.bot.unread import Memory, Unread
 from chatctl.errors import ExpectError

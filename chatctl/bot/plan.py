@@ -1,9 +1,10 @@
 """What a script amounts to."""
 
+import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chatctl.bot.script import Expect, Repeat, Send, Step, Users, Wait
+from chatctl.bot.script import Expect, On, Repeat, Send, Step, Users, Wait
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,28 @@ def plan(steps: Sequence[Step], indent: str = "") -> Iterator[str]:
         if isinstance(step, Repeat):
             yield from plan(step.steps, indent + "    ")
             yield f"{'':5}  {indent}end"
+
+
+class Hearing(enum.IntEnum):
+    """Which lines a step may have to look at."""
+
+    NONE = 0
+    OWN = 1
+    ALL = 2
+
+
+def hearings(steps: Sequence[Step]) -> list[Hearing]:
+    """Which lines the steps from each one on may have to look at; and none behind the last."""
+    found = [Hearing.NONE]
+    for step in reversed(steps):
+        match step:
+            case Expect(own=True):
+                heard = Hearing.OWN
+            case Expect() | On():
+                heard = Hearing.ALL
+            case Repeat():
+                heard = hearings(step.steps)[0]
+            case _:
+                heard = Hearing.NONE
+        found.append(max(found[-1], heard))
+    return found[::-1]

@@ -68,11 +68,13 @@ class Scope:
     """Which fields a text can have at a place of the script.
 
     ``depth``: of repeats around it. ``numbered``, ``named``: groups of the ``expect``s before it; a whole match is one.
+    ``unsure``: an ``expect`` before it is wrong, so there may be any.
     """
 
     depth: int = 0
     numbered: int = 0
     named: set[str] = field(default_factory=set)
+    unsure: bool = False
 
     def expected(self, pattern: Pattern) -> None:
         """An ``expect`` stands here."""
@@ -185,7 +187,7 @@ class Reader:
             last = brace.end()
             if brace[0] == "{{":
                 parts[-1] += "{"
-            elif brace[1] in known:
+            elif brace[1] in known or (self.scope.unsure and brace[1] not in (None, "n")):
                 parts += [brace[1], ""]
             else:
                 self._began = offset + brace.start()
@@ -201,12 +203,16 @@ class Reader:
             self.fail(f"nothing can follow here{hint}", here=True)
 
     def fail(self, message: str, *, here: bool = False) -> NoReturn:
-        """Raise a `ScriptError` for the part that was read last, or for what comes next."""
+        """Raise the `mistake`."""
+        raise self.mistake(message, here=here)
+
+    def mistake(self, message: str, *, here: bool = False) -> ScriptError:
+        """What to raise for the part that was read last, or for what comes next: it shows the place."""
         column = self._at if here else self._began
         shown = clean(self._line).encode("utf-8", "replace").decode()
         lead = "".join("\t" if char == "\t" else " " * max(wcwidth(char), 0) for char in shown[:column])
         place = f"{self._name}:{self.number}:{column + 1}"
-        raise ScriptError(f"{place}: {message}\n    {shown}\n    {lead}^")
+        return ScriptError(f"{place}: {message}\n    {shown}\n    {lead}^")
 
     def _match(self, pattern: re.Pattern[str], otherwise: str) -> re.Match[str]:
         found = pattern.match(self._line, self._at)

@@ -42,7 +42,7 @@ class Report:
 
 
 def _json(number: int, events: Iterable[Event]) -> str:
-    """One object a line; the keys and their order are documented in the README."""
+    """One object a line; the keys and their order are documented in docs/bot.md."""
     now = datetime.now().astimezone().isoformat(timespec="milliseconds")
     keys = ("time", "bot", "kind", "from", "text", "users")
     rows = ((now, number, event.kind, event.name, event.text, event.users) for event in events)

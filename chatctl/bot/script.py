@@ -4,26 +4,33 @@ One step a line. `parse` reads it, with a `Reader` for each line (`reader.py`); 
 `interpreter.py`. It does no I/O.
 """
 
-import enum
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from chatctl.bot.reader import Pattern, Reader, Scope, Text
+from chatctl.errors import ScriptError
 
 STEPS = {
-    "send": "send TEXT",
-    "command": "command /WORD…",
-    "expect": "expect [own] PATTERN [within SECONDS]",
-    "users": "users NUMBER [within SECONDS]",
-    "wait": "wait SECONDS",
-    "stay": "stay [SECONDS]",
-    "repeat": "repeat NUMBER … end",
-    "on": "on PATTERN [at most NUMBER in SECONDS] send TEXT",
-    "every": "every SECONDS send TEXT",
-    "quit": "quit",
+    "send": ("send TEXT", "Say TEXT."),
+    "command": ("command /WORD...", "Give the server a command, such as /who."),
+    "expect": (
+        "expect [own] PATTERN [within SECONDS]",
+        "Wait, 10 s at most, for a line with PATTERN behind the one expected last; own: for one of the bot's own.",
+    ),
+    "users": ("users NUMBER [within SECONDS]", "Wait, 10 s at most, until so many are online."),
+    "wait": ("wait SECONDS", "Do nothing for so long."),
+    "stay": ("stay [SECONDS]", "Let on and every do their work: for ever, or for so long."),
+    "repeat": ("repeat NUMBER ... end", "Take the steps between them so many times."),
+    "on": (
+        "on PATTERN [at most NUMBER in SECONDS] send TEXT",
+        "From now on answer each line of others that has PATTERN, at most 10 times in 10 s.",
+    ),
+    "every": ("every SECONDS send TEXT", "From now on say TEXT again and again."),
+    "quit": ("quit", "Leave at once."),
 }
-"""The steps, as they are written."""
+"""The steps: how they are written, and what they do."""
 
 PATIENCE = 10.0
 """Seconds that ``expect`` and ``users`` wait if they are not told."""
@@ -33,6 +40,9 @@ GUARD = (10, 10.0)
 
 DEEPEST = 20
 """Levels of ``repeat`` in ``repeat``."""
+
+SHOWN = 20
+"""Mistakes of one script that are shown."""
 
 
 @dataclass(frozen=True)
@@ -151,31 +161,6 @@ class Script:
 Step: TypeAlias = Send | Expect | Users | Wait | Repeat | On | Every | Quit
 
 
-class Hearing(enum.IntEnum):
-    """Which lines a step may have to look at."""
-
-    NONE = 0
-    OWN = 1
-    ALL = 2
-
-
-def hearings(steps: Sequence[Step]) -> list[Hearing]:
-    """Which lines the steps from each one on may have to look at; and none behind the last."""
-    found = [Hearing.NONE]
-    for step in reversed(steps):
-        match step:
-            case Expect(own=True):
-                heard = Hearing.OWN
-            case Expect() | On():
-                heard = Hearing.ALL
-            case Repeat():
-                heard = hearings(step.steps)[0]
-            case _:
-                heard = Hearing.NONE
-        found.append(max(found[-1], heard))
-    return found[::-1]
-
-
 def parse(text: str, name: str) -> Script:
     """Read a script.
 
@@ -184,40 +169,69 @@ def parse(text: str, name: str) -> Script:
         name: what to call it in errors.
 
     Raises:
-        ScriptError: it is not one; with the place.
+        ScriptError: it is not one; it shows the place of every mistake, of the first `SHOWN` if there are more.
     """
     scope = Scope()
-    blocks: list[list[Step]] = [[]]
-    opened: list[Reader] = []
+    steps: list[Step] = []
+    opened: list[tuple[Reader, Repeat]] = []
+    mistakes: list[ScriptError] = []
     for number, line in enumerate(text.split("\n"), 1):
         reader = Reader(line.removesuffix("\r"), name, number, scope)
         if reader.at_end() or reader.rest().startswith("#"):
             continue
         word = reader.word()
-        if word == "end":
-            reader.finish()
-            if not opened:
-                reader.fail("there is no repeat that could end here")
-            if not blocks[-1]:
-                opened[-1].fail("there is nothing to repeat: put steps before its end")
-            blocks.pop()
-            opened.pop()
-            scope.depth -= 1
-            continue
-        if word not in _READERS:
-            reader.fail(f"no step is called so: the steps are {', '.join(STEPS)}")
-        step = _READERS[word](reader)
-        reader.finish()
-        blocks[-1].append(step)
+        try:
+            step = _step(word, reader, opened)
+        except ScriptError as mistake:
+            mistakes.append(mistake)
+            step = _stand_in(word, reader)
+        if step is None:
+            del opened[-1:]
+        else:
+            (opened[-1][1].steps if opened else steps).append(step)
         if isinstance(step, Repeat):
-            if len(blocks) > DEEPEST:
-                reader.fail(f"repeat in repeat goes {DEEPEST} levels deep at most")
-            blocks.append(step.steps)
-            opened.append(reader)
-            scope.depth += 1
+            opened.append((reader, step))
+        scope.depth = len(opened)
     if opened:
-        opened[-1].fail("this repeat has no end: write end on a line behind its last step")
-    return Script(name, blocks[0])
+        mistakes.append(opened[-1][0].mistake("this repeat has no end: write end on a line behind its last step"))
+    if mistakes:
+        more = [f"and {len(mistakes) - SHOWN} more mistakes"] if len(mistakes) > SHOWN else []
+        raise ScriptError("\n".join([*map(str, mistakes[:SHOWN]), *more]))
+    return Script(name, steps)
+
+
+def _step(word: str, reader: Reader, opened: list[tuple[Reader, Repeat]]) -> Step | None:
+    """The step that a line says, behind its first word; None: it ends a repeat."""
+    if word == "end":
+        reader.finish()
+        if not opened:
+            reader.fail("there is no repeat that could end here")
+        if not opened[-1][1].steps:
+            opened[-1][0].fail("there is nothing to repeat: put steps before its end")
+        return None
+    if word not in STEPS:
+        meant = _meant(word)
+        hint = f"did you mean {meant!r}?" if meant else f"the steps are {', '.join(STEPS)}"
+        reader.fail(f"unknown step {word!r}: {hint}")
+    step = _READERS[word](reader)
+    reader.finish()
+    if isinstance(step, Repeat) and len(opened) >= DEEPEST:
+        reader.fail(f"repeat in repeat goes {DEEPEST} levels deep at most")
+    return step
+
+
+def _stand_in(word: str, reader: Reader) -> Step | None:
+    """What takes the place of a line that is wrong, so that none of those behind it is called wrong because of it."""
+    meant = _meant(word)
+    reader.scope.unsure |= meant == "expect"
+    if meant == "end":
+        return None
+    return Repeat(reader.number, 1, [Quit(reader.number)]) if meant == "repeat" else Quit(reader.number)
+
+
+def _meant(word: str) -> str:
+    """The word of a step that is most like this one; empty: none is."""
+    return next(iter(difflib.get_close_matches(word.lower(), [*STEPS, "end"], 1)), "")
 
 
 def _command(reader: Reader) -> Send:

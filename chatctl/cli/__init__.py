@@ -5,22 +5,40 @@ A command imports what it runs inside its body: ``--help`` is quick.
 
 import contextlib
 import os
+import sys
+from typing import Any, NoReturn
 
 import click
 
 from chatctl import __version__
-from chatctl.cli import bench, bot, cert, client, server
+from chatctl.cli import bench, bot, cert, client, layout, server
 from chatctl.errors import ChatctlError
 
 
-class _Group(click.Group):
-    """Turns the project's errors into one line on stderr and their exit status."""
+class _Group(layout.Group):
+    """Turns errors into one line on stderr and their exit status."""
+
+    def main(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Run a command line, and end with its status."""
+        try:
+            sys.exit(super().main(*arguments, **{**options, "standalone_mode": False}))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "chatctl"
+            message = " ".join(error.format_message().split()).removesuffix(".")
+            with contextlib.suppress(OSError):  # the terminal is gone
+                click.echo(f"{path}: {message[0].lower()}{message[1:]}\nTry '{path} --help'.", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:  # Ctrl-C while the command line was read
+            sys.exit(130)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except ChatctlError as error:
-            with contextlib.suppress(OSError):  # the terminal is gone
+            with contextlib.suppress(OSError):
                 click.echo(f"chatctl {ctx.invoked_subcommand}: {error}", err=True)
             ctx.exit(error.status)
         except BaseException as error:
@@ -38,32 +56,44 @@ def _was_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "chatctl server 0.0.0.0                         # run a room",
+        "chatctl client chat.example.org                # join it",
+        "nc chat.example.org 9999                       # join it without chatctl",
+    ],
+    statuses={
+        0: "done",
+        1: "no connection, or an address, a file or stdout cannot be used",
+        2: "wrong usage, an input that cannot be read, or a script with errors",
+        3: "a bot missed an echo, or something that its script expects",
+        4: "wrong password",
+        124: "a bot was not done in time",
+        130: "Ctrl-C (the server ends with 0)",
+    },
+)
 @click.version_option(__version__, message="chatctl %(version)s")
 def cli() -> None:
     """Group chat in terminals over TCP, in plain text or under TLS.
 
-    One runs the room (chatctl server 0.0.0.0 9999), everybody else enters it (chatctl client HOST 9999, or nc HOST
-    9999).
-
-    Exit status: 0 done; 1 no connection, it was refused, or an address, a file or an output cannot be used; 2 usage, or
-    an input that cannot be read, or a script that is not one; 3 an echo is missing, or something that a script expects;
-    4 the room has another password; 124 the time is over; 130 Ctrl-C in client, bot and bench.
+    One machine runs the room. Everybody else joins it, with chatctl or with any program that opens a TCP connection.
     """
 
 
-@cli.command()
+@click.command(
+    cls=layout.Command,
+    examples=[
+        """echo 'eval "$(chatctl completion bash)"' >> ~/.bashrc    # 4.4 or later""",
+        """echo 'eval "$(chatctl completion zsh)"' >> ~/.zshrc""",
+        "mkdir -p ~/.config/fish/completions",
+        "chatctl completion fish > ~/.config/fish/completions/chatctl.fish",
+    ],
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print a script that completes chatctl's commands and options in SHELL.
-
-    \b
-    Have the shell read it when it starts (bash 4.4 or later):
-      echo 'eval "$(chatctl completion bash)"' >> ~/.bashrc
-      echo 'eval "$(chatctl completion zsh)"' >> ~/.zshrc
-      mkdir -p ~/.config/fish/completions
-      chatctl completion fish > ~/.config/fish/completions/chatctl.fish
-    """  # noqa: D301
+    """Print a script that completes commands and options."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)
@@ -74,5 +104,5 @@ def completion(shell: str) -> None:
     click.echo(script)
 
 
-for module in (server, client, bot, bench, cert):
-    cli.add_command(module.command)
+for command in (server.command, client.command, bot.command, bench.command, cert.command, completion):
+    cli.add_command(command)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatctl.cli.options import Number, way_in
+from chatctl.cli.layout import Command, option
+from chatctl.cli.options import Number, Rate, Size, Time, address, way_in
 from chatctl.errors import ChatctlError, OutputError
 
 if TYPE_CHECKING:
@@ -24,75 +25,96 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
-@click.command("bench")
-@click.argument("ip", required=False)
-@click.argument("port", type=click.IntRange(1, 65535), required=False)
-@click.option(
+@click.command(
+    "bench",
+    cls=Command,
+    examples=[
+        "chatctl bench                                  # threads against select",
+        "chatctl bench --members 500 --pattern line --runs 3",
+        "chatctl bench 127.0.0.1 9999                   # a server that runs already",
+    ],
+    statuses={
+        0: "done",
+        1: "no connection; or lines were lost, doubled or out of order",
+        2: "wrong usage",
+        4: "wrong password, or none was given",
+        130: "Ctrl-C, after showing what was measured so far",
+    },
+)
+@address("[HOST PORT]")
+@option(
     "--mode",
     "modes",
     multiple=True,
     type=click.Choice(["select", "threads"]),
     help="Measure this mode; repeatable.  [default: both]",
 )
-@click.option(
+@option(
     "--members",
     metavar="NUMBERS",
     type=_sizes,
     default="10,100,1000",
     show_default=True,
-    help="How many are in the room, one bench after the other.",
+    help="Members in the room; each number is measured by itself.",
 )
-@click.option(
-    "--talkers",
-    metavar="NUMBER",
-    type=click.IntRange(1),
-    default=10,
+@option(
+    "--runs",
+    type=Number("1"),
+    default=5,
     show_default=True,
-    help="How many of them speak; at least one only listens.",
+    help="Runs of each measurement; the table has their medians.",
 )
-@click.option(
-    "--size", metavar="BYTES", type=click.IntRange(32, 4096), default=64, show_default=True, help="Bytes of a line."
-)
-@click.option(
+@option(
     "--seconds",
-    metavar="SECONDS",
-    type=Number(0.05, 3600),
-    default=3.0,
+    type=Time("50ms", "1h"),
+    default="3s",
     show_default=True,
-    help="How long they talk in a run, after a warm-up of a fifth of that.",
+    help="Length of a run, after a warm-up of a fifth of that.",
 )
-@click.option(
+@option("--yes", is_flag=True, help="Load a server on another machine. Ask whoever runs it first.")
+@way_in
+@option(
     "--pattern",
+    group="Load",
     type=click.Choice(["burst", "line", "steady", "storm", "lazy"]),
     default="burst",
     show_default=True,
-    help="How they talk: as fast as they hear; one line at a time; at a rate; not at all, but all join at once; as "
-    "burst, with a tenth of the members reading slowly.",
+    help="burst: talk as fast as they hear; line: one line at a time; steady: at --rate; storm: all join at once and "
+    "say nothing; lazy: burst, while a tenth of the members read slowly.",
 )
-@click.option(
+@option(
+    "--talkers",
+    group="Load",
+    type=Number("1"),
+    default=10,
+    show_default=True,
+    help="Members who talk; at least one only listens.",
+)
+@option(
     "--rate",
-    metavar="LINES_PER_SECOND",
-    type=Number(0.1, 1_000_000),
-    default=200.0,
+    group="Load",
+    type=Rate("0.1", "1000000"),
+    default="200",
     show_default=True,
-    help="Of all talkers together, in the pattern steady.",
+    help="Lines a second of all talkers together, with --pattern steady.",
 )
-@click.option(
-    "--runs",
-    metavar="NUMBER",
-    type=click.IntRange(1),
-    default=5,
+@option(
+    "--size",
+    group="Load",
+    type=Size("32", "4KiB"),
+    default="64",
     show_default=True,
-    help="Of each; the table has their medians.",
+    help="Length of a line.",
 )
-@click.option(
-    "--json", metavar="FILE", help="Write all figures of all runs to FILE; with -, to stdout instead of the table."
+@option(
+    "--json",
+    group="Output",
+    metavar="FILE",
+    help="Write all figures of all runs to FILE; - is stdout, and no table.",
 )
-@click.option("--plot", metavar="FILE", help="Draw deliveries and latency to FILE (SVG); needs chatctl[plot].")
-@click.option("--yes", is_flag=True, help="Load a server that is not on this machine. Ask who runs it.")
-@way_in
+@option("--plot", group="Output", metavar="FILE", help="Draw the results to FILE (SVG); needs chatctl[plot].")
 def command(
-    ip: str | None,
+    host: str | None,
     port: int | None,
     yes: bool,
     json: str | None,
@@ -101,36 +123,29 @@ def command(
     password: bytes | None,
     **options: Any,
 ) -> None:
-    """Measure what a room can carry: threads against select on this machine, or the server at IP and PORT.
+    """Measure what a server can carry.
 
-    Without an address, a server of each mode is started on the loopback and loaded in turn. The table has for each mode
-    and number of members: deliveries a second (a line that reaches a member is one) and how far the runs lie apart;
-    milliseconds from sent to received; the server's CPU for a delivery, its memory for a member, its threads; seconds
-    for all to join; lines lost, doubled and out of order, and members that the server has cut; and the ratio of each
-    mode to the first.
+    Without HOST and PORT, a server of each mode is started on this machine, and they are compared. HOST:PORT works
+    too; a server that runs already is best started with --rate 0.
 
-    A server that runs already is best started with --rate 0; its members enter by the TLS options and the password, as
-    those of the client do. Ctrl-C ends it with what was measured so far.
-
-    Exit status: 0 done; 1 lines were lost, doubled or out of order, or there was no connection; 2 usage; 4 the room has
-    another password; 130 Ctrl-C.
+    The table has, for each mode and number of members: deliveries a second (a line that reaches a member is one) and
+    how much the runs differ; the time from sent to received; the server's CPU for a delivery, its memory for a
+    member, its threads; the time for all to join; lines lost, doubled and out of order; and members cut off.
     """
-    if (ip is None) != (port is None):
-        raise click.UsageError("Missing argument 'PORT'.")
-    if ip is not None and options["modes"]:
-        raise click.UsageError("--mode is for servers that the bench starts: leave it out, or leave IP and PORT out")
-    if ip is None and (tls or click.get_current_context().params["password_file"] is not None):
-        raise click.UsageError("--tls and --password-file are for a server that runs already: give IP and PORT")
+    if host is not None and options["modes"]:
+        raise click.UsageError("--mode is for servers that the bench starts: leave it out, or leave HOST and PORT out")
+    if host is None and (tls or click.get_current_context().params["password_file"] is not None):
+        raise click.UsageError("--tls and --password-file are for a server that runs already: give HOST and PORT")
     from chatctl import output
     from chatctl.bench import report, runner
     from chatctl.peer.stay import Stay, Target
 
     address = target = None
-    if ip is not None and port is not None:
-        if not yes and not runner.is_loopback(ip):
-            raise click.UsageError(f"{ip} is not this machine: give --yes if its owner agrees to the load")
-        address = runner.resolve(ip, port)
-        target = Target(ip, port, tls)
+    if host is not None and port is not None:
+        if not yes and not runner.is_loopback(host):
+            raise click.UsageError(f"{host} is not this machine: give --yes if its owner agrees to the load")
+        address = runner.resolve(host, port)
+        target = Target(host, port, tls)
     options["modes"] = options["modes"] or (("",) if address else ("select", "threads"))
     plan = runner.Plan(**options, address=address)
     for path in (None if json == "-" else json, plot):

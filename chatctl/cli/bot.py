@@ -4,68 +4,138 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatctl.cli.options import Number, way_in
+from chatctl.cli.layout import Command, option
+from chatctl.cli.options import Number, Rate, Time, address, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 
+_EXAMPLE = (  # a script
+    "users 2 within 60",
+    r"on /New user (\S+) entered/ send Welcome, {1}!",
+    "send Hello, I am bot {bot}.",
+    "expect /hello|hi/i within 30",
+    "send Nice to meet you, {name}.",
+)
 
-@click.command("bot")
-@click.argument("ip", required=False)
-@click.argument("port", type=click.IntRange(1, 65535), required=False)
-@click.argument("file", required=False, type=_FILE)
-@click.option("-m", "messages", metavar="TEXT", multiple=True, help="Say TEXT instead of a file; repeatable.")
-@click.option(
+
+def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print how scripts are written, and end."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    from chatctl.bot.reader import FIELDS
+    from chatctl.bot.script import STEPS
+
+    patterns = [
+        ("plain words", "Just these characters."),
+        ('"plain words"', r"The same, with blanks at the ends; \" and \\ and \t are a quote, a backslash, a tab."),
+        ("/expression/", "A regular expression as in Python; /expression/i ignores case."),
+    ]
+    fields = [
+        ("{0}, {1}, {word}", "A match of the expression: all of it, or a group by its number or name."),
+        *((f"{{{name}}}", f"{meaning[0].upper()}{meaning[1:]}.") for name, meaning in FIELDS.items()),
+        ("{{", "A brace."),
+    ]
+    page = ctx.make_formatter()
+    page.write_text("A script has one step a line. A line that begins with # is a comment.")
+    for heading, rows in (
+        ("Steps", STEPS.values()),
+        ("PATTERN: what a line is searched for, as the room shows it", patterns),
+        ("TEXT: up to the end of the line, or in quotes; it can have", fields),
+    ):
+        with page.section(heading):
+            page.write_dl(rows, col_max=24)
+    with page.section("Example"):
+        page.write("".join(f"  {line}\n" for line in _EXAMPLE))
+    click.echo(page.getvalue(), nl=False)
+    ctx.exit()
+
+
+@click.command(
+    "bot",
+    cls=Command,
+    examples=[
+        "chatctl bot chat.example.org 9999 -m 'The backup is done.'",
+        "tail -f server.log | chatctl bot chat.example.org:9999 --quiet",
+        "chatctl bot localhost 9999 --script example:greeter",
+    ],
+    statuses={
+        0: "done, and every line was echoed",
+        1: "no connection, it was lost or refused, or a file cannot be used",
+        2: "wrong usage, a file that cannot be read, or a script with errors",
+        3: "something that the script expects, or an echo, did not come",
+        4: "wrong password, or none was given",
+        124: "not done within --timeout",
+        130: "Ctrl-C",
+    },
+)
+@address("HOST PORT [FILE]", file=_FILE)
+@option("-m", "messages", metavar="TEXT", multiple=True, help="Say TEXT instead of a file; repeatable.")
+@option(
     "--script",
     metavar="FILE",
     type=click.Path(),
-    help="Do what FILE says, see below; - is stdin; example:smoke is one that comes with chatctl, example: lists them.",
+    help="Play the script in FILE; - is stdin; example:smoke comes with chatctl, example: lists what does.",
 )
-@click.option("--check", is_flag=True, help="Only read the script, and print how it was understood; no IP, no PORT.")
-@click.option(
-    "--bots", metavar="NUMBER", type=click.IntRange(1, 100_000), default=1, show_default=True, help="So many do it."
+@option(
+    "--help-script",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_explain,
+    help="Show how scripts are written, and exit.",
 )
-@click.option(
-    "--stagger",
-    metavar="SECONDS",
-    type=Number(0, 999_999_999),
-    default=0.0,
-    show_default=True,
-    help="From the start of one bot to that of the next.",
-)
-@click.option(
-    "--rate",
-    metavar="LINES_PER_SECOND",
-    type=Number(0.001),
-    help="Say no more lines a second than this.  [default: no limit]",
-)
-@click.option(
+@option("--check", is_flag=True, help="Show how the script is understood, or its errors, without a server.")
+@option("-q", "--quiet", "form", flag_value="quiet", help="Do not show the room.")
+@option("--json", "form", flag_value="json", help="Show what each bot sees as JSON, one object a line.")
+@way_in
+@option(
     "--repeat",
-    metavar="NUMBER",
-    type=click.IntRange(1, 999_999_999),
+    group="Pace",
+    type=Number("1", "999999999"),
     default=1,
     show_default=True,
-    help="Do all of it this often.",
+    help="How many times to do it all.",
 )
-@click.option("--wait-for-echo", is_flag=True, help="Say a line only when the one before has come back.")
-@click.option(
-    "--reconnect",
-    is_flag=True,
-    help="Come back after 1 to 60 s when the connection is lost, or cannot be made; go on where it was.",
+@option(
+    "--rate",
+    group="Pace",
+    type=Rate("0.001"),
+    help="Say at most this many lines a second.  [default: no limit]",
 )
-@click.option(
+@option("--wait-for-echo", group="Pace", is_flag=True, help="Say a line only when the one before has come back.")
+@option(
     "--timeout",
-    metavar="SECONDS",
-    type=Number(0.001, 999_999_999),
-    help="End all of it after so long.  [default: never]",
+    group="Pace",
+    type=Time("1ms", "999999999"),
+    help="Give up after this long.  [default: never]",
 )
-@click.option("--json", "form", flag_value="json", help="Show what every bot sees, as one JSON object a line.")
-@click.option("-q", "--quiet", "form", flag_value="quiet", help="Show nothing of the room.")
-@way_in
+@option(
+    "--reconnect",
+    group="Pace",
+    is_flag=True,
+    help="Connect again, after 1 to 60 s, when the connection fails or is lost, and go on.",
+)
+@option(
+    "--bots",
+    group="Several bots",
+    type=Number("1", "100000"),
+    default=1,
+    show_default=True,
+    help="Number of bots.",
+)
+@option(
+    "--stagger",
+    group="Several bots",
+    type=Time("0", "999999999"),
+    default="0",
+    show_default=True,
+    help="Time between the start of one bot and the next.",
+)
 def command(
-    ip: str | None,
+    host: str | None,
     port: int | None,
     check: bool,
     form: str | None,
@@ -73,39 +143,16 @@ def command(
     password: bytes | None,
     **options: Any,
 ) -> None:
-    """Say the lines of FILE, or of stdin, in the room at IP and PORT, and leave. Or play a script there.
+    """Say lines in a room, or play a script in it.
 
-    A line that begins with / is said, not obeyed. The room is shown as the first bot sees it. Exit status 0 means that
-    all was done and the server has echoed every line.
+    HOST is a name or an address; HOST:PORT works too. --check needs neither.
 
-    The steps of a script, one a line:
+    The lines are those of FILE, or of stdin as they come; one that begins with / is said, not obeyed as a command. The
+    bot leaves when each line has come back, and shows meanwhile what the first bot sees of the room.
 
-    \b
-      send TEXT                say it
-      command /WORD...         have the server obey it
-      expect PATTERN           until a line comes that has it, behind the one
-        [within SECONDS]         expected last; own PATTERN: in an own line
-      users NUMBER             until so many are online
-        [within SECONDS]
-      wait SECONDS             do nothing
-      stay [SECONDS]           let on and every do their work
-      repeat NUMBER ... end    steps, so many times
-      on PATTERN               from now on answer to others,
-        [at most NUMBER          10 times in 10 s if nothing else is said
-        in SECONDS]
-        send TEXT
-      every SECONDS send TEXT  from now on say it again and again
-      quit                     leave at once
-      # ...                    a comment
-
-    PATTERN is /a regular expression/, plain words, or words in quotes; the line is searched as it is shown. TEXT can
-    have {1} and {word}, the groups of the expression; {name} and {text} of the line found; {n}, which time it is;
-    {time}, {users}, {me}, {bot}; {{ is a brace. The README has all of it, with examples.
-
-    Exit status: 0 done; 1 the connection failed; 2 usage, or the script is not one; 3 something expected or an echo is
-    missing; 4 the room has another password, or none was given; 124 the time is over; 130 Ctrl-C.
-    """  # noqa: D301
-    _check_usage(ip, port, check, options)
+    TIME is a number of seconds, or 500ms, 5s, 2m, 1h.
+    """
+    _check_usage(host, check, options)
     from chatctl.bot import runner
     from chatctl.bot.crowd import Run
     from chatctl.peer.stay import Target
@@ -114,17 +161,17 @@ def command(
     if check:
         runner.check(wanted)
     else:
-        assert ip is not None
+        assert host is not None
         assert port is not None
-        runner.run(Target(ip, port, tls), password, wanted)
+        runner.run(Target(host, port, tls), password, wanted)
 
 
-def _check_usage(ip: str | None, port: int | None, check: bool, options: dict[str, Any]) -> None:
+def _check_usage(host: str | None, check: bool, options: dict[str, Any]) -> None:
     if options["messages"] and options["file"]:
         raise click.UsageError("give either FILE or -m TEXT, not both")
     if options["script"] is not None and (options["messages"] or options["file"]):
         raise click.UsageError("give either --script FILE or lines to say, not both")
     if check and options["script"] is None:
         raise click.UsageError("--check needs --script FILE")
-    if port is None and not check:
-        raise click.UsageError(f"Missing argument '{'IP' if ip is None else 'PORT'}'.")
+    if host is None and not check:
+        raise click.UsageError("host and port are missing: write HOST PORT or HOST:PORT")

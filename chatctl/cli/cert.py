@@ -2,6 +2,8 @@
 
 import click
 
+from chatctl.cli.layout import Command, option
+
 
 def _subject(text: str) -> str:
     """A host name or an address."""
@@ -13,24 +15,26 @@ def _subject(text: str) -> str:
         raise click.BadParameter(f"{error}.") from error
 
 
-@click.command("cert")
-@click.argument("hosts", metavar="HOST...", nargs=-1, required=True, type=_subject)
-@click.option(
-    "--out",
-    metavar="FOLDER",
-    default=".",
-    help="Where to write the files.  [default: the current folder]",
+@click.command(
+    "cert",
+    cls=Command,
+    examples=["chatctl cert chat.example.org 192.0.2.7", "chatctl cert localhost --out ~/chat"],
+    statuses={
+        0: "done",
+        1: "the files are there already, or cannot be written, or something is not installed",
+        2: "wrong usage",
+    },
 )
+@click.argument("hosts", metavar="HOST...", nargs=-1, required=True, type=_subject)
+@option("--out", metavar="FOLDER", default=".", help="Where to write the files.  [default: the current folder]")
 def command(hosts: tuple[str, ...], out: str) -> None:
-    """Make a private key and a certificate for a room that speaks TLS, without an authority.
+    """Make a key and a certificate for a room with TLS.
 
-    HOST is a name or an address by which others connect to the room; there may be several. The key is written to
-    key.pem, which only you can read, the certificate to cert.pem; files that are there already are left alone.
+    HOST is a name or an address by which others connect to the room. The private key is written to key.pem, which only
+    you can read, and the certificate to cert.pem; files that are there already are left alone.
 
-    The fingerprint that is printed is no secret. Who gives it as --tls-pin trusts exactly this certificate, by whatever
-    name it connects and for as long as it likes; for those who give cert.pem as --tls-ca it is valid for ten years.
-
-    Example: chatctl cert chat.example.org 192.0.2.7
+    Anybody who gives the printed fingerprint as --tls-pin trusts exactly this certificate, under whatever name, for as
+    long as they like; for those who give cert.pem as --tls-ca it is valid for ten years. The fingerprint is no secret.
 
     It needs chatctl[tls] or the program openssl.
     """

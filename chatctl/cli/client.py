@@ -4,67 +4,87 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatctl.cli.options import way_in
+from chatctl.cli.layout import Command, option
+from chatctl.cli.options import address, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-@click.command("client")
-@click.argument("ip")
-@click.argument("port", type=click.IntRange(1, 65535))
-@click.option("--plain", is_flag=True, help="Edit and draw nothing, as in a pipe.")
-@click.option(
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
-    help="Colours for names and notices; auto: on a terminal, unless the variable NO_COLOR is set.",
+@click.command(
+    "client",
+    cls=Command,
+    examples=[
+        "chatctl client chat.example.org",
+        "chatctl client localhost:9000 --tls-ca cert.pem",
+        "make 2>&1 | chatctl client localhost           # say what a program prints",
+    ],
+    statuses={
+        0: "left",
+        1: "no connection, it was lost or refused, or a file cannot be used",
+        2: "wrong usage",
+        4: "wrong password, or none was given",
+        130: "Ctrl-C",
+    },
 )
-@click.option(
-    "--timestamps/--no-timestamps",
-    default=None,
-    help="Put the local time (HH:MM) before every line.  [default: on a terminal]",
-)
-@click.option(
-    "--notices",
-    type=click.Choice(["all", "smart", "none"]),
-    default="all",
-    show_default=True,
-    help="Who entered and left: everybody; only who spoke, with many at once in one line; nobody.",
-)
-@click.option(
-    "--highlight",
-    metavar="WORD",
-    multiple=True,
-    help="A message with WORD is a mention of you, like one with your address; repeatable.",
-)
-@click.option(
-    "--bell",
-    type=click.Choice(["never", "mention", "always"]),
-    default="mention",
-    show_default=True,
-    help="When the terminal's bell rings: for no message, for mentions, for all.",
-)
-@click.option(
+@address("HOST [PORT]", default=9999, required=True)
+@option(
     "--reconnect/--no-reconnect",
     default=True,
     show_default=True,
-    help="On a terminal, come back when the connection is lost: after 1 to 60 s.",
+    help="On a terminal, connect again when the connection is lost: after 1 to 60 s.",
 )
+@option("--plain", is_flag=True, help="Do not edit or draw on the terminal; behave as in a pipe.")
 @way_in
-def command(ip: str, port: int, tls: "SSLContext | None", password: bytes | None, **options: Any) -> None:
-    """Enter the room at IP (an address or a host name) and PORT.
+@option(
+    "--color",
+    group="Display",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour names and notices. auto: on a terminal, unless NO_COLOR is set.",
+)
+@option(
+    "--timestamps/--no-timestamps",
+    group="Display",
+    default=None,
+    help="Put the local time (HH:MM) before every line.  [default: on a terminal]",
+)
+@option(
+    "--notices",
+    group="Display",
+    type=click.Choice(["all", "smart", "none"]),
+    default="all",
+    show_default=True,
+    help="Who enters and leaves. smart: only who has spoken, and many at once as one line.",
+)
+@option(
+    "--highlight",
+    group="Display",
+    metavar="WORD",
+    multiple=True,
+    help="Treat lines with WORD as a mention of you, like those with your address; repeatable.",
+)
+@option(
+    "--bell",
+    group="Display",
+    type=click.Choice(["never", "mention", "always"]),
+    default="mention",
+    show_default=True,
+    help="Which messages ring the terminal's bell.",
+)
+def command(host: str, port: int, tls: "SSLContext | None", password: bytes | None, **options: Any) -> None:
+    """Join a room, from a terminal or in a pipe.
 
-    On a terminal there is a line to edit, with history and completion; /help lists the keys. Ctrl-D on an empty line
-    leaves, Ctrl-C there leaves at once (exit status 130).
+    HOST is a name or an address, PORT is 9999 unless you give one; HOST:PORT works too.
 
-    In a pipe, with --plain or where TERM is dumb, lines of stdin are said in the room and lines of the room appear on
-    stdout as they are; the end of stdin leaves once everything said has come back.
+    On a terminal you edit a line, with history and completion; /help lists the keys. Ctrl-D on an empty line leaves. If
+    the room needs a password, you are asked for it.
 
-    For a room that needs a password, the client asks at its terminal if it is given none.
+    In a pipe, lines of stdin are said and the room's lines appear on stdout. At the end of stdin, the client leaves
+    when everything it said has come back.
     """
     from chatctl.client import run
     from chatctl.peer.stay import Target
 
-    run(Target(ip, port, tls), password, **options)
+    run(Target(host, port, tls), password, **options)

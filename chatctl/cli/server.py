@@ -5,134 +5,156 @@ from typing import Any
 
 import click
 
-from chatctl.cli.options import Number, network, place
+from chatctl.cli.layout import Command, option
+from chatctl.cli.options import Number, Rate, Size, Time, address, network, place
 
 
-@click.command("server")
-@click.argument("ip", required=False)
-@click.argument("port", type=click.IntRange(0, 65535), required=False)
-@click.option(
+@click.command(
+    "server",
+    cls=Command,
+    examples=[
+        "chatctl server 127.0.0.1                       # for this machine alone",
+        "chatctl server 0.0.0.0 9999 --password-file pw --tls-cert cert.pem",
+    ],
+    statuses={
+        0: "ended by Ctrl-C, SIGTERM or /shutdown",
+        1: "the address, a file or stdout cannot be used",
+        2: "wrong usage",
+    },
+)
+@address("[HOST [PORT]]", default=9999, least=0)
+@option(
+    "--password-file",
+    metavar="FILE",
+    help="Let in only members who know the password: the first line of FILE.",
+)
+@option("--transcript", metavar="FILE", help="Append the room's lines to FILE, with the time.")
+@option("-v", "--verbose", is_flag=True, help="Also log who was refused and why members left.")
+@option("-q", "--quiet", is_flag=True, help="Log nothing but errors.")
+@option("--tls-cert", group="TLS", metavar="FILE", help="Speak TLS, with the certificate in FILE (PEM).")
+@option("--tls-key", group="TLS", metavar="FILE", help="Its private key, if that is not in the same file.")
+@option(
+    "--tls-client-ca",
+    group="TLS",
+    metavar="FILE",
+    help="Let in only members with a certificate from an authority in FILE (PEM).",
+)
+@option(
+    "--greet-delay",
+    group="Names",
+    type=Time("0", "60"),
+    default="50ms",
+    show_default=True,
+    help="How long a newcomer may take to send /nick NAME before it is greeted and announced.",
+)
+@option(
+    "--hide-addresses",
+    group="Names",
+    is_flag=True,
+    help="Show members the addresses only of those who have no name. The operator sees all.",
+)
+@option(
+    "--max-users",
+    group="Limits",
+    type=Number("1"),
+    help="Connections at a time; the next one is refused.  [default: 10000, or as many as the descriptor limit allows]",
+)
+@option(
+    "--max-per-ip",
+    group="Limits",
+    type=Number("0"),
+    default=0,
+    show_default=True,
+    help="Connections at a time from one address; 0 means no limit.",
+)
+@option(
+    "--rate",
+    group="Limits",
+    type=Rate("0"),
+    default="100",
+    show_default=True,
+    help="Lines a second from one member after its burst; what comes faster waits and is not lost. A line counts once "
+    "for every 256 bytes. 0 means no limit.",
+)
+@option(
+    "--burst",
+    group="Limits",
+    type=Number("1"),
+    default=2000,
+    show_default=True,
+    help="Lines that a member may send at once before --rate applies.",
+)
+@option(
+    "--idle-timeout",
+    group="Limits",
+    type=Time("0"),
+    default="0",
+    show_default=True,
+    help="Disconnect who sends nothing for this long; 0 means never.",
+)
+@option(
+    "--max-line",
+    group="Limits",
+    type=Size("64", "64KiB"),
+    default="4KiB",
+    show_default=True,
+    help="Longest line; a longer one is not sent, and its sender is told.",
+)
+@option(
+    "--max-lag",
+    group="Limits",
+    type=Size("64KiB", "1GiB"),
+    default="4MiB",
+    show_default=True,
+    help="Disconnect who reads so slowly that this much waits for it. The room keeps as much in memory.",
+)
+@option(
+    "--allow",
+    group="Limits",
+    metavar="NETWORK",
+    multiple=True,
+    type=network,
+    help="Let in only who comes from this address or network, such as 192.0.2.0/24 or 2001:db8::/32; repeatable.",
+)
+@option(
+    "--deny",
+    group="Limits",
+    metavar="NETWORK",
+    multiple=True,
+    type=network,
+    help="Refuse who comes from this address or network, even if allowed; repeatable.",
+)
+@option(
     "--mode",
+    group="Operation",
     type=click.Choice(["select", "threads"]),
     default="select",
     show_default=True,
-    help="One thread for all members, or one for each. Both behave the same.",
+    help="Serve all members with one thread, or each with its own. Both behave the same.",
 )
-@click.option("--tls-cert", metavar="FILE", help="Speak TLS, with the certificate in FILE (PEM).")
-@click.option("--tls-key", metavar="FILE", help="Its private key, if that is not in the same file.")
-@click.option(
-    "--tls-client-ca",
-    metavar="FILE",
-    help="Let in only members with a certificate from one of the authorities in FILE (PEM).",
-)
-@click.option("--password-file", metavar="FILE", help="Let in only members whose first line is the first line of FILE.")
-@click.option(
-    "--max-line",
-    metavar="BYTES",
-    type=click.IntRange(64, 65536),
-    default=4096,
-    show_default=True,
-    help="Longest line a member may send; a longer one is not sent, and the member is told.",
-)
-@click.option(
-    "--max-lag",
-    metavar="BYTES",
-    type=click.IntRange(65536, 1 << 30),
-    default=4 * 1024 * 1024,
-    show_default=True,
-    help="How far a member that reads too slowly may fall behind before it is cut; the room keeps as much in memory.",
-)
-@click.option(
-    "--max-users",
-    metavar="NUMBER",
-    type=click.IntRange(1),
-    help="Members at a time, those without the password yet included; the next is refused."
-    "  [default: 10000, or what the descriptor limit allows]",
-)
-@click.option(
-    "--max-per-ip",
-    metavar="NUMBER",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="How many of them may come from one address; 0: no limit.",
-)
-@click.option(
-    "--rate",
-    metavar="LINES_PER_SECOND",
-    type=Number(0),
-    default=100.0,
-    show_default=True,
-    help="How fast a member is read after its burst: what it sends faster waits, and is not lost. A line counts once "
-    "for each 256 bytes begun. 0: no limit.",
-)
-@click.option(
-    "--burst",
-    metavar="LINES",
-    type=click.IntRange(1),
-    default=2000,
-    show_default=True,
-    help="What a member may send at once before its rate matters.",
-)
-@click.option(
-    "--idle-timeout",
-    metavar="SECONDS",
-    type=Number(0),
-    default=0.0,
-    show_default=True,
-    help="End a member that sends nothing for so long; 0: never.",
-)
-@click.option(
-    "--greet-delay",
-    metavar="SECONDS",
-    type=Number(0),
-    default=0.05,
-    show_default=True,
-    help="How long a newcomer may take to say /nick NAME first, before it is greeted and announced; 0: no time.",
-)
-@click.option(
-    "--hide-addresses", is_flag=True, help="Show members no addresses of those who have a name; the operator sees all."
-)
-@click.option(
-    "--allow",
-    metavar="CIDR",
-    multiple=True,
-    type=network,
-    help="Let in only who comes from this network (192.0.2.0/24, 2001:db8::/32) or address; repeatable.",
-)
-@click.option(
-    "--deny",
-    metavar="CIDR",
-    multiple=True,
-    type=network,
-    help="Let nobody in from this network or address, whatever is allowed; repeatable.",
-)
-@click.option(
-    "--transcript", metavar="FILE", help="Append the room's lines to FILE, with the time; SIGHUP opens it anew."
-)
-@click.option(
+@option(
     "--metrics",
+    group="Operation",
     metavar="HOST:PORT",
     type=place,
     help="Serve counters for Prometheus over HTTP; needs chatctl[metrics].",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Also say on stderr who was refused and why members went.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
-def command(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: bool, **options: Any) -> None:
-    """Run a room on IP (an address or a host name) and PORT (0 picks a free one).
+def command(host: str | None, port: int | None, mode: str, verbose: bool, quiet: bool, **options: Any) -> None:
+    """Run a chat room.
 
-    Started by a systemd socket unit, it takes the sockets from there: leave out IP and PORT.
+    HOST is the address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every network it is in. PORT
+    is 9999 unless you give one; 0 picks a free one. HOST:PORT works too. Under a systemd socket unit leave both out.
 
-    The room's lines appear on stdout. What is typed at the terminal is announced to all; /help lists the operator's
-    commands. Ctrl-C or SIGTERM ends the room: everybody is told and gets what was said before; a second one ends it at
-    once. SIGUSR1 prints counters.
-    SIGHUP opens the transcript anew and loads the certificates again; with a terminal, it ends the room.
+    The room's lines appear on stdout, problems on stderr. What you type is announced to all; /help lists the commands
+    you have. Ctrl-C or SIGTERM ends the room: everybody is told, and gets what was said before. SIGHUP opens the
+    transcript anew and reloads the certificates (at a terminal it ends the room), SIGUSR1 prints counters.
 
-    A connection that the other side has let die is found out within two minutes (TCP keepalive). One that takes nothing
-    of what it is sent for two minutes is given up as well (TCP_USER_TIMEOUT).
+    A connection that is dead, or takes nothing for two minutes, is given up.
+
+    SIZE is a number of bytes, or 64k, 4MiB, 1g (k is KiB, 1024 bytes); TIME one of seconds, or 5s, 2m, 1h.
     """
-    if port is None and (ip is not None or "LISTEN_FDS" not in os.environ):
-        raise click.UsageError(f"Missing argument '{'IP' if ip is None else 'PORT'}'.")
+    if host is None and "LISTEN_FDS" not in os.environ:
+        raise click.UsageError("the host is missing: 127.0.0.1 is for this machine alone, 0.0.0.0 for all others too")
     if options["tls_cert"] is None and (options["tls_key"] or options["tls_client_ca"]):
         raise click.UsageError("--tls-key and --tls-client-ca need --tls-cert FILE")
     from dataclasses import fields
@@ -141,4 +163,4 @@ def command(ip: str | None, port: int | None, mode: str, verbose: bool, quiet: b
     from chatctl.server import serve
 
     limits = Limits(**{field.name: options.pop(field.name) for field in fields(Limits)})
-    serve(ip, port, mode, limits, **options, verbosity=verbose - quiet)
+    serve(host, port, mode, limits, **options, verbosity=verbose - quiet)

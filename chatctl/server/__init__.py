@@ -89,11 +89,11 @@ def _sockets(host: str | None, port: int | None) -> "list[socket.socket]":
 
     sockets = systemd.inherited()
     if sockets and host is not None:
-        raise ListenError("systemd has handed down the sockets to listen on: leave out IP and PORT")
+        raise ListenError("systemd has handed down the sockets to listen on: leave out HOST and PORT")
     if sockets:
         return sockets
     if host is None or port is None:
-        raise ListenError("systemd has handed down no socket to this process: give IP and PORT")
+        raise ListenError("systemd has handed down no socket to this process: give HOST and PORT")
     return listener.bind(host, port)
 
 

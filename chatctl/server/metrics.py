@@ -1,11 +1,10 @@
 """The counters for Prometheus, over HTTP on an address of their own: the one module that knows prometheus_client.
 
-That package comes with ``chatctl[metrics]`` and is imported where it is needed, so that `address` works without it.
+That package comes with ``chatctl[metrics]`` and is imported where it is needed.
 """
 
 import contextlib
 import logging
-import re
 import socket
 import sys
 import threading
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from chatctl.errors import ListenError, ResourceError, installing
 from chatctl.server.counters import Counters
-from chatctl.wire import Address
+from chatctl.wire import Address, host_and_port
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -25,35 +24,23 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0  # seconds a scraper may be silent, as each has a thread
 _PAUSE = 0.5  # seconds not to accept when that failed
-_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):([0-9]{1,5})")
 
 log = logging.getLogger("chatctl.server")
-
-
-def address(text: str) -> tuple[str, int]:
-    """The host and the port of ``HOST:PORT``, an IPv6 address in brackets.
-
-    Raises:
-        ValueError: it is no such thing.
-    """
-    parts = _ADDRESS.fullmatch(text)
-    if not parts or int(parts[3]) > 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT, as in 127.0.0.1:9100 or [::1]:9100")
-    return parts[1] or parts[2], int(parts[3])
 
 
 def serve(place: str, read: Callable[[], Counters]) -> "Metrics":
     """Serve the counters until the result is closed.
 
     Args:
-        place: an `address`; port 0 picks a free one.
+        place: HOST:PORT; port 0 picks a free one.
         read: called for every scrape, in a thread of its own, maybe in several at a time.
 
     Raises:
         ListenError: the address cannot be had.
         ResourceError: prometheus_client is not installed.
     """
-    host, port = address(place)
+    host, port = host_and_port(place)
+    assert port is not None
     try:
         import prometheus_client
     except ImportError as error:

@@ -22,7 +22,7 @@ The package: `lines` (bytes from a peer → clean lines, with `telnet`), `events
 who cannot come in, or has to go), `address`. Nothing in it does I/O.
 """
 
-from chatctl.wire.address import Address
+from chatctl.wire.address import Address, host_and_port
 from chatctl.wire.events import Event, Kind
 from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean, escaped, said
 from chatctl.wire.text import answer, online, parse, started
@@ -37,6 +37,7 @@ __all__ = [
     "answer",
     "clean",
     "escaped",
+    "host_and_port",
     "online",
     "parse",
     "said",

@@ -1,6 +1,12 @@
 """Where a connection comes from, and how that is written for people."""
 
+import re
 from typing import Any, NamedTuple
+
+_PLACE = re.compile(
+    r"([0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)"  # IPv6 without a port: two colons at least
+    r"|(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+))(?::([0-9]+))?"
+)
 
 
 class Address(NamedTuple):
@@ -33,3 +39,18 @@ class Address(NamedTuple):
         if not self.host:
             return "somebody who has gone"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """What ``HOST:PORT`` or ``HOST`` says, as people write it; no port is None.
+
+    An IPv6 address stands in brackets if a port follows, and may stand in them anyway: ``[::1]:9999``, ``::1``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    found = _PLACE.fullmatch(text)
+    if not found or int(found[4] or 0) > 65535:
+        raise ValueError(f"{text!r} is not HOST:PORT, such as localhost:9999 or [::1]:9999")
+    bare, bracketed, name, port = found.groups()
+    return bare or bracketed or name, None if port is None else int(port)

@@ -69,7 +69,7 @@ def _said(name: str, lines: Sequence[bytes]) -> bytes:
     return head + (b"\n" + head).join(lines) + b"\n"
 
 
-_COUNT = r"\((\d{1,9}) users? online\)"
+_COUNT = r"\(([0-9]{1,9}) users? online\)"  # \d would take the digits of other scripts
 _CONNECTED = re.compile(rf"> Connected to the chat server {_COUNT}")
 _ENTERED = re.compile(rf"> New user (\S+) entered {_COUNT}")
 _LEFT = re.compile(rf"< The user (\S+) left {_COUNT}")

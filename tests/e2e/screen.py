@@ -162,7 +162,7 @@ class Tmux:
         self.until("shell>")
 
     def __call__(self, *command: str) -> str:
-        environ = environment(HOME=str(self._home), TERM="xterm-256color")
+        environ = environment(HOME=str(self._home), TERM="xterm-256color", HISTFILE="")  # bash writes none when it ends
         return subprocess.run(
             [*self._tmux, *command], check=True, capture_output=True, text=True, env=environ, timeout=PATIENCE
         ).stdout

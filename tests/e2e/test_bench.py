@@ -164,13 +164,13 @@ def test_a_server_that_is_not_trusted(mode: str, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["192.0.2.1", "9"], "give --yes if its owner agrees"),
-        (["127.0.0.1"], "Missing argument 'PORT'"),
+        (["127.0.0.1"], "the port is missing: write HOST PORT or HOST:PORT"),
         (["127.0.0.1", "9", "--mode", "select"], "leave it out"),
-        (["--tls"], "give IP and PORT"),
-        (["--password-file", __file__], "give IP and PORT"),
+        (["--tls"], "give HOST and PORT"),
+        (["--password-file", __file__], "give HOST and PORT"),
         (["--members", "1"], "each number must be from 2"),
         (["--members", "ten"], "is not a list of numbers"),
-        (["--size", "10"], "is not in the range"),
+        (["--size", "10"], "10 is too little: the least is 32"),
     ],
 )
 def test_bad_usage(arguments: list[str], message: str) -> None:

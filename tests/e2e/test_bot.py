@@ -1,5 +1,6 @@
 """The bot."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -116,4 +117,4 @@ def test_bad_usage(arguments: list[str]) -> None:
     """Contradictions and impossible values are usage errors, before any connection."""
     result = run("bot", "127.0.0.1", "9", *arguments)
     assert result.returncode == 2
-    assert "Error: " in result.stderr
+    assert re.fullmatch(r"chatctl bot: .+\nTry 'chatctl bot --help'\.\n", result.stderr)

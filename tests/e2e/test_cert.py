@@ -89,6 +89,6 @@ def test_usage(tmp_path: Path) -> None:
     """What is neither a name nor an address is a mistake in the command line, and so is none at all."""
     result = run("cert", "localhost", "no:host", cwd=tmp_path)
     assert result.returncode == 2
-    assert "'no:host' is no host name and no address." in result.stderr
+    assert "'no:host' is no host name and no address" in result.stderr
     assert run("cert", cwd=tmp_path).returncode == 2
     assert list(tmp_path.iterdir()) == []

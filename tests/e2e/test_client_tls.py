@@ -409,7 +409,7 @@ def test_usage(command: str) -> None:
     """A key without its certificate is a mistake in the command line."""
     result = run(command, "127.0.0.1", "9", "--tls-key", "/dev/null")
     assert result.returncode == 2
-    assert result.stderr.endswith("Error: --tls-key needs --tls-cert FILE\n")
+    assert result.stderr.startswith(f"chatctl {command}: --tls-key needs --tls-cert FILE\n")
 
 
 @both
@@ -417,10 +417,10 @@ def test_usage_of_a_pin(command: str) -> None:
     """A fingerprint that is none is a mistake in the command line, and so is one beside an authority."""
     malformed = run(command, "127.0.0.1", "9", "--tls-pin", "sha256:12")
     assert malformed.returncode == 2
-    assert "'sha256:12' is not sha256: and 64 hex digits: the server prints it at its start." in malformed.stderr
+    assert "'sha256:12' is not sha256: and 64 hex digits: the server prints it at its start" in malformed.stderr
     two = run(command, "127.0.0.1", "9", "--tls-pin", f"sha256:{'ab' * 32}", "--tls-ca", "/dev/null")
     assert two.returncode == 2
-    assert two.stderr.endswith("Error: give either --tls-pin or --tls-ca, not both\n")
+    assert two.stderr.startswith(f"chatctl {command}: give either --tls-pin or --tls-ca, not both\n")
     assert run(command, "127.0.0.1", "9", "--tls-pin", "").returncode == 2
 
 

@@ -126,7 +126,7 @@ def test_completion(shell: str, fresh: dict[str, str]) -> None:
     if shell == "fish":
         asked = [shell, "-c", "complete -C 'chatctl ser'"]
         shown = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=PATIENCE, env=fresh).stdout
-        assert shown.startswith("server\tRun a room")
+        assert shown.startswith("server\tRun a chat room")
         return
     with (Path(fresh["HOME"]) / f".{shell}rc").open("a") as startup:
         startup.write("PS1='ready> '\n")

@@ -66,7 +66,7 @@ def test_an_address_that_is_not_here(host: str, names: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["127.0.0.1"], ["127.0.0.1", "65536"], ["127.0.0.1", "0", "--mode", "fork"]])
+@pytest.mark.parametrize("arguments", [[], ["9999"], ["127.0.0.1", "65536"], ["127.0.0.1", "0", "--mode", "fork"]])
 def test_bad_usage(arguments: list[str]) -> None:
     """Usage errors end with 2."""
     assert run("server", *arguments).returncode == 2

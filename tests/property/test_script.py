@@ -24,16 +24,17 @@ texts = st.lists(lines, max_size=8).map("\n".join)
 
 @given(texts)
 def test_any_text(text: str) -> None:
-    """It is understood, or refused with one place in it."""
+    """It is understood, or refused with places in it, each in a block of its own."""
     message = ""
     try:
         parse(text, "x")
     except ScriptError as error:
         message = str(error)
     if message:
-        found = re.match(r"x:(\d+):(\d+): .+\n    .*\n    [ \t]*\^\Z", message)
-        assert found, message
-        assert int(found[2]) <= len(text.split("\n")[int(found[1]) - 1]) + 1
+        block = r"x:(\d+):(\d+): .+\n    .*\n    [ \t]*\^"
+        assert re.fullmatch(rf"{block}(\n{block})*", message), message
+        for line, column in re.findall(rf"^{block}$", message, re.MULTILINE):
+            assert int(column) <= len(text.split("\n")[int(line) - 1]) + 1
 
 
 @given(texts)

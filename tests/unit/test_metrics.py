@@ -177,32 +177,3 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     needed, _, command = str(raised.value).rpartition(": ")
     assert needed == "--metrics needs the package prometheus_client"
     assert command == f"{shlex.quote(sys.executable)} -m pip install 'chatctl[metrics]'"
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("127.0.0.1:9100", ("127.0.0.1", 9100)),
-        ("localhost:0", ("localhost", 0)),
-        ("[::1]:65535", ("::1", 65535)),
-        ("[fe80::1%eth0]:9100", ("fe80::1%eth0", 9100)),
-    ],
-)
-def test_addresses(text: str, parts: tuple[str, int]) -> None:
-    """A host and a port, with brackets around an IPv6 address."""
-    assert metrics.address(text) == parts
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "9100", ":9100", "localhost", "localhost:", "localhost:http", "localhost:-1", "localhost:65536"),
-        *("::1:9100", "[::1]", "[::1]9100", "[]:9100", "[localhost]:9100", "a b:9100", "localhost:9100\n"),
-        *("localhost:٩", "http://localhost:9100", "\x1b[1m:9100"),
-    ],
-)
-def test_what_is_no_address(text: str) -> None:
-    """Anything else is refused, with an example and nothing that a terminal obeys."""
-    with pytest.raises(ValueError, match=r"is not HOST:PORT, as in ") as raised:
-        metrics.address(text)
-    assert str(raised.value).isprintable()

@@ -1,15 +1,16 @@
 """The bot's language: what is understood, and how what is not is shown."""
 
+import re
 from pathlib import Path
 
-import click
 import pytest
+from click.testing import CliRunner
 
 from chatctl.bot.plan import Size, plan, size
 from chatctl.bot.reader import FIELDS
 from chatctl.bot.script import STEPS, Expect, On, Send, Users, Wait, parse
 from chatctl.bot.sources import script
-from chatctl.cli.bot import command
+from chatctl.cli import cli
 from chatctl.errors import InputError, ScriptError
 
 WHOLE = r"""
@@ -117,7 +118,7 @@ def test_texts(text: str, said: str) -> None:
 
 
 def test_defaults() -> None:
-    """What is not said is what the README says."""
+    """What is not said is what docs/bot.md says."""
     expected, users, answer, stay = parse("expect a\nusers 2\non a send b\nstay", "x").steps
     assert isinstance(expected, Expect)
     assert (expected.own, expected.within) == (False, 10.0)
@@ -133,7 +134,10 @@ def test_defaults() -> None:
     ("text", "place", "message"),
     [
         ("send", "1:5", "the text is missing"),
-        ("sing", "1:1", "no step is called so: the steps are send, command,"),
+        ("sing", "1:1", "unknown step 'sing': the steps are send, command,"),
+        ("sned a", "1:1", "unknown step 'sned': did you mean 'send'?"),
+        ("Send a", "1:1", "unknown step 'Send': did you mean 'send'?"),
+        ("repaet 2\nsend a\nend", "1:1", "unknown step 'repaet': did you mean 'repeat'?"),
         ("expect /a", "1:8", "has no end: close it with /"),
         ("expect /a/x", "1:11", "only an i can stand right behind"),
         ("expect /a(/", "1:10", "missing ), unterminated subpattern"),
@@ -165,7 +169,7 @@ def test_defaults() -> None:
         ("repeat 2", "1:8", "this repeat has no end"),
         ("repeat 2\nend", "1:8", "there is nothing to repeat"),
         ("end", "1:1", "there is no repeat that could end here"),
-        ("repeat 1\n" * 21, "21:8", "20 levels deep at most"),
+        ("repeat 1\n" * 21 + "quit\n" + "end\n" * 21, "21:8", "20 levels deep at most"),
         ("wait", "1:5", "a number of seconds must follow"),
         ("wait -1", "1:6", "a number of seconds must follow"),
         ("wait 1e5", "1:6", "a number of seconds must follow"),
@@ -189,6 +193,31 @@ def test_errors(text: str, place: str, message: str) -> None:
     assert shown == "    " + text.split("\n")[line - 1]
     assert caret == " " * (4 + column - 1) + "^"
     assert caught.value.status == 2
+
+
+def test_all_mistakes_are_shown() -> None:
+    """Each has its block, in the order of the lines; none is there only because of another one."""
+    with pytest.raises(ScriptError) as caught:
+        parse("sned a\nrepeat x\n  expect /(\nend\nsend {1} {n}\nrepeat 2\n  say hi\nend\nwiat 1\nend", "x")
+    blocks = str(caught.value).split("\n")
+    assert [line.split(" ")[0] for line in blocks[::3]] == [
+        "x:1:1:",
+        "x:2:8:",
+        "x:3:10:",
+        "x:5:10:",
+        "x:7:3:",
+        "x:9:1:",
+        "x:10:1:",
+    ]
+    assert [line.strip() for line in blocks[2::3]] == ["^"] * 7
+
+
+def test_a_file_that_is_no_script() -> None:
+    """Of very many mistakes the first are shown, and how many more there are."""
+    with pytest.raises(ScriptError) as caught:
+        parse("{\n" * 1000, "x")
+    assert len(str(caught.value).split("\n")) == 61
+    assert str(caught.value).endswith("\nand 980 more mistakes")
 
 
 def test_the_caret_stands_right_below() -> None:
@@ -221,9 +250,10 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_help_names_every_step_and_field() -> None:
-    """``chatctl bot --help`` has the whole language."""
-    text = command.get_help(click.Context(command))
+    """``chatctl bot --help-script`` has the whole language, and an example that is a script."""
+    text = CliRunner(env={"COLUMNS": "80"}).invoke(cli, ["bot", "--help-script"]).stdout
     for word in STEPS:
-        assert f"\n    {word} " in text, word
+        assert re.search(rf"^  {word}\b", text, re.MULTILINE), word
     for field in FIELDS:
-        assert f"{{{field}}}" in text, field
+        assert f"  {{{field}}} " in text, field
+    assert len(parse(text.split("Example:\n")[1], "x").steps) == 5

@@ -180,6 +180,7 @@ def test_what_the_server_writes(data: bytes, line: str) -> None:
         ("[a b] c", Kind.OTHER, None, "[a b] c", None),
         ("> New user a b entered (1 user online)", Kind.OTHER, None, "> New user a b entered (1 user online)", None),
         ("< The user a left (x users online)", Kind.OTHER, None, "< The user a left (x users online)", None),
+        ("< The user a left (٣ users online)", Kind.OTHER, None, "< The user a left (٣ users online)", None),
         ("", Kind.OTHER, None, "", None),
     ],
 )
@@ -191,3 +192,39 @@ def test_parse(line: str, kind: Kind, name: str | None, text: str, users: int | 
 def test_parse_own_private_line() -> None:
     """Of a private line of one's own it is known whom it was for."""
     assert wire.parse("(You to bob) x) y") == Event(Kind.PRIVATE, "(You to bob) x) y", text="x) y", to="bob")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("127.0.0.1:9100", ("127.0.0.1", 9100)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("[fe80::1%eth0]:9100", ("fe80::1%eth0", 9100)),
+        ("localhost", ("localhost", None)),
+        ("192.0.2.7", ("192.0.2.7", None)),
+        ("::1", ("::1", None)),
+        ("[::1]", ("::1", None)),
+        ("::", ("::", None)),
+        ("fe80::1%eth0", ("fe80::1%eth0", None)),
+        ("::ffff:192.0.2.7", ("::ffff:192.0.2.7", None)),
+    ],
+)
+def test_addresses(text: str, parts: tuple[str, int | None]) -> None:
+    """A host, and a port if there is one; brackets stand around an IPv6 address before a port."""
+    assert wire.host_and_port(text) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":9100", "localhost:", "localhost:http", "localhost:-1", "localhost:65536"),
+        *("[::1]9100", "[]:9100", "[localhost]:9100", "a b:9100", "localhost:9100\n"),
+        *("localhost:٩", "http://localhost:9100", "\x1b[1m:9100"),
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    """Anything else is refused, with an example and nothing that a terminal obeys."""
+    with pytest.raises(ValueError, match=r"is not HOST:PORT, such as ") as raised:
+        wire.host_and_port(text)
+    assert str(raised.value).isprintable()
