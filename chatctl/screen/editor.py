@@ -9,6 +9,7 @@ mode would be echoed into the text by the kernel, and Ctrl-C and Ctrl-D lost; so
 import contextlib
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -229,6 +230,10 @@ class Editor:
         def _(event: KeyPressEvent) -> None:
             run_in_terminal(_suspend)
 
+        @keys.add("tab", filter=Condition(_more_comes))  # in a paste that the terminal does not mark as one
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\t")
+
         secret = Condition(self._talk.secret)
         for key in ("c-r", "c-s", "tab"):  # a password is not to be looked for
             keys.add(key, filter=secret)(lambda event: None)
@@ -268,6 +273,12 @@ class _Completer(Completer):
         *others, word = re.split(r"\s", document.text_before_cursor)
         for completion in self._talk.completions(word, first=not others):
             yield Completion(completion, start_position=-len(word))
+
+
+def _more_comes() -> bool:
+    """Whether there is more behind the key that is acted on: in the same read, or in the terminal."""
+    app = get_app()
+    return bool(app.key_processor.input_queue or select.select([app.input.fileno()], [], [], 0)[0])
 
 
 def _suspend() -> None:

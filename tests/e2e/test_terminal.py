@@ -553,6 +553,50 @@ def test_completion(inside: tuple[Screen, Far]) -> None:
         client.until_row("")
 
 
+CODE = """\
+#!/usr/bin/env tcc -run
+// say hello
+
+/* a comment */
+/usr/bin/env
+\tint main(void) {
+\t\treturn puts("/who");\t}
+/who"""
+
+
+def test_pasted_code(room: Room, screen: Callable[..., Screen]) -> None:
+    """Every line of it is said, whatever it begins with, and others see it byte for byte; a blank line is one blank."""
+    client = screen(room.port)
+    client.until_text("[1 user online] >")
+    with (
+        room.peer() as peer,
+        subprocess.Popen(
+            [*COMMAND, "client", "127.0.0.1", str(room.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+        ) as piped,
+    ):
+        client.until_text("[3 users online] >")
+        client.type(f"\x1b[200~{CODE}\n\x1b[201~")
+        client.until_text("[paste: 8 lines, Enter sends, Ctrl-C drops] >")
+        client.type("\r")
+        expected = [line or " " for line in CODE.split("\n")]
+        assert [line.partition("] ")[2] for line in peer.until("^\\[.*/who$")[-8:]] == expected
+        assert piped.stdout
+        assert piped.stdout.readline().endswith(b"(3 users online)\n")
+        said = [piped.stdout.readline().decode().partition("] ")[2] for _ in expected]
+        assert said == [f"{line}\n" for line in expected]
+        piped.kill()
+
+
+def test_pasted_tabs(inside: tuple[Screen, Far]) -> None:
+    """In a paste that the terminal does not mark, tabs are text, also where they follow what could be completed."""
+    client, far = inside
+    client.type("\tint x;\r/w\t1\ta\r" + "a\tb" * 600 + "\r")
+    assert [far.hear() for _ in range(3)] == ["\tint x;", "/w\t1\ta", "a\tb" * 600]
+
+
 def test_help(inside: tuple[Screen, Far]) -> None:
     """/help lists the keys here, and asks the server for its commands."""
     client, far = inside

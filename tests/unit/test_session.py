@@ -83,9 +83,11 @@ def test_what_is_said() -> None:
     person = inside()
     assert person.session.say("one\n/who\ntwo", 0.0)
     person.session.understand(b"[You] one\n")
+    assert person.session.due == 2
+    person.session.understand(b"[You] /who\n")
     assert person.session.due == 1
     person.session.leave()
-    assert person.line.sent == [b"/who\n", b"one\n/who\ntwo\n", None]
+    assert person.line.sent == [b"/who\n", b"one\n//who\ntwo\n", None]
     assert person.lose() is None
     assert person.notes == ["maybe not sent: two"]
 
