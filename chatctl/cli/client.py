@@ -57,7 +57,7 @@ def command(ip: str, port: int, tls: "SSLContext | None", password: bytes | None
     """Enter the room at IP (an address or a host name) and PORT.
 
     On a terminal there is a line to edit, with history and completion; /help lists the keys. Ctrl-D on an empty line
-    leaves, Ctrl-C there leaves at once (exit status 130).
+    leaves, Ctrl-C twice there leaves at once (exit status 130).
 
     In a pipe, with --plain or where TERM is dumb, lines of stdin are said in the room and lines of the room appear on
     stdout as they are; the end of stdin leaves once everything said has come back.

@@ -18,6 +18,7 @@ from chatctl.peer.typed import lines_in
 from chatctl.wire import Event, Kind
 
 _NAMED = 5  # lines that are repeated when they may not have been sent
+_AGAIN = 2.0  # seconds between two Ctrl-C that leave
 
 
 class Session:
@@ -42,6 +43,7 @@ class Session:
         self._status = "connecting"
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
+        self._interrupted = -math.inf  # when Ctrl-C was hit last
 
     def prompt(self) -> str:
         """What stands before the line that is edited: how the connection is, or how many are online."""
@@ -141,6 +143,14 @@ class Session:
         """Make the next attempt."""
         self._status = "connecting"
         self._dialer.dial()
+
+    def interrupt(self, now: float) -> bool:
+        """Whether Ctrl-C on an empty line leaves: the second within `_AGAIN` seconds does, as one is easily hit."""
+        again = now - self._interrupted <= _AGAIN
+        self._interrupted = now
+        if not again:
+            self._note("Ctrl-C again to leave")
+        return again
 
     def leave(self) -> None:
         """Close this side's end of the connection, once everything that was said is sent."""

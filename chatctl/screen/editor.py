@@ -38,10 +38,10 @@ PASTE = 5
 _REMEMBERED = 4096  # characters of an entry in the history
 
 KEYS = [
-    "Enter       say the line",
+    "Enter       say the line; on an empty one, while offline: connect now",
     "Tab         complete a command or the name of a member",
     "Up, Down    earlier lines, those that begin like what is typed; Ctrl-R searches them",
-    "Ctrl-C      clear the line; on an empty one: leave at once",
+    "Ctrl-C      clear the line; on an empty one, twice: leave at once",
     "Ctrl-D      on an empty line: leave",
     "Ctrl-L      draw the screen anew",
     "Ctrl-Z      suspend; fg comes back",
@@ -60,6 +60,9 @@ class Talk(Protocol):
 
     def submit(self, text: str) -> bool:
         """Say what was typed, or pasted; False: it must be kept."""
+
+    def interrupt(self) -> bool:
+        """Whether Ctrl-C on an empty line ends the editor."""
 
     def completions(self, word: str, *, first: bool) -> list[str]:
         """What a word may become, which is the first of the line or not."""
@@ -104,7 +107,7 @@ class Editor:
         """Edit until `end`.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C on an empty line.
+            KeyboardInterrupt: Ctrl-C on an empty line, when `Talk.interrupt` has it so.
             EOFError: Ctrl-D on an empty line.
         """
         self._keep_apart()
@@ -212,7 +215,7 @@ class Editor:
             self._held = ""
         elif self._session.default_buffer.text:
             self._session.default_buffer.reset()
-        else:
+        elif self._talk.interrupt():
             get_app().exit(exception=KeyboardInterrupt)
 
     def _bindings(self) -> KeyBindings:

@@ -191,6 +191,23 @@ def test_coming_back(place: Place, screen: Callable[..., Screen]) -> None:
     assert far.hear() == ""
 
 
+def test_enter_comes_back_at_once(inside: tuple[Screen, Far], place: Place) -> None:
+    """On an empty line, while offline, it connects, however long there was to wait."""
+    client, far = inside
+    place.shut()
+    far.close()
+    client.until_text("[offline, again in")
+    while not re.search(r"again in \d\d s", client.rows[-1]):  # each attempt has the next one wait longer
+        client.type("\r")
+        client.until_text("[offline, again in")
+    begun = time.monotonic()
+    place.open()
+    client.type("\r")
+    place.accept()
+    assert time.monotonic() - begun < 5
+    client.until_text(PROMPT)
+
+
 def test_maybe_not_sent(inside: tuple[Screen, Far], place: Place) -> None:
     """What did not come back before the connection broke is named, and not sent again."""
     client, far = inside
@@ -325,7 +342,7 @@ def test_what_was_not_said_is_not_remembered(inside: tuple[Screen, Far], place: 
     client.until_text("[offline")
     client.type("never said\r")
     client.until_text("not connected")
-    client.type("\x03\x03")
+    client.type("\x03\x03\x03")
     assert client.end() == 130
     assert "never said" not in (tmp_path / ".local/state/chatctl/history").read_text()
 
@@ -335,7 +352,7 @@ def test_ctrl_c_names_what_may_be_lost(inside: tuple[Screen, Far]) -> None:
     client, far = inside
     client.type("in flight\r")
     assert far.hear() == "in flight"
-    client.type("\x03")
+    client.type("\x03\x03")
     assert client.end() == 130
     assert "-- maybe not sent: in flight" in client.rows
 
@@ -351,12 +368,16 @@ def test_quitting(inside: tuple[Screen, Far]) -> None:
 
 
 def test_ctrl_c(inside: tuple[Screen, Far]) -> None:
-    """It clears the line; on an empty one it ends with 130."""
+    """It clears the line; on an empty one it says that another one leaves, and that ends with 130."""
     client, _ = inside
     client.type("something")
     client.until_row("something")
     client.type("\x03")
     client.until_row("")
+    assert not any("again" in row for row in client.rows)
+    client.type("\x03")
+    client.until_text("-- Ctrl-C again to leave")
+    client.until_text(PROMPT)
     client.type("\x03")
     assert client.end() == 130
     assert client.modes == client.before
@@ -376,8 +397,8 @@ def test_ctrl_d(inside: tuple[Screen, Far]) -> None:
     assert "maybe not sent" not in " ".join(client.rows)
 
 
-@pytest.mark.parametrize(("key", "status"), [("\x03", 130), ("\x04", 0)])
-def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], key: str, status: int) -> None:
+@pytest.mark.parametrize(("keys", "status"), [("\x03\x03", 130), ("\x04", 0)])
+def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], keys: str, status: int) -> None:
     """On a slow terminal, with megabytes waiting for it, the keys that end still end at once."""
     client = screen(place.port, rate=400_000)
     far = place.accept()
@@ -387,7 +408,7 @@ def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], key: str, 
     )
     client.until(lambda screen: any(re.search(r"number \d{4}", row) for row in screen.rows))
     begun = time.monotonic()
-    client.type(key)
+    client.type(keys)
     assert client.end() == status
     assert time.monotonic() - begun < 2.0  # 0.5 on a machine that does nothing else
     assert not any("number 39999 " in row for row in client.rows)

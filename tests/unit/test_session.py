@@ -178,6 +178,13 @@ def test_the_end_for_good(reconnect: bool) -> None:
         kicked.lose()
 
 
+def test_leaving_by_ctrl_c() -> None:
+    """The second of two within 2 s leaves; another one is a first again, and says so."""
+    person = inside()
+    assert [person.session.interrupt(now) for now in (0.0, 2.1, 4.1, 9.0)] == [False, False, True, False]
+    assert person.notes == ["Ctrl-C again to leave"] * 3
+
+
 def test_what_may_be_lost() -> None:
     """A handful of lines is named, of more there is a number."""
     person = inside()
