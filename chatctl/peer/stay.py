@@ -17,7 +17,6 @@ these. One thread may decrypt while another one encrypts, and a third understand
 import enum
 import errno
 import math
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
@@ -40,8 +39,6 @@ SILENCE = 30.0
 
 DEAD = 60
 """Seconds after which a server whose machine has gone is given up."""
-
-_ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
 
 _TOO_LONG = f"(a line of more than {MAX_LINE} bytes was left out)"
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
@@ -200,7 +197,7 @@ class Stay:
     def understand(self, text: bytes, *, skim: bool = False) -> list[Event]:
         """The events in a text; no text is its end. Then send what `answer` returns."""
         if skim:
-            text = self._skimmed(text)
+            text = wire.skimmed(text, begun=self._decoder.begun)
         items = self._decoder.feed(text) if text else self._decoder.finish()
         events = [self._event(item) for item in items]
         if self.question.pending:
@@ -249,15 +246,6 @@ class Stay:
         return last.text if last and last.kind is Kind.ANSWER and last.text.startswith(words.FINAL) else None
 
     # What the server says
-
-    def _skimmed(self, data: bytes) -> bytes:
-        """The same without whole lines that others say."""
-        end = data.rfind(b"\n")
-        begin = data.find(b"\n") if self._decoder.begun else -1
-        if begin == end:
-            return data
-        kept = b"".join(_ABOUT_ME.findall(b"\n" + data[:end], begin + 1))
-        return data[: begin + 1] + (kept + b"\n").removeprefix(b"\n") + data[end + 1 :]
 
     def _event(self, item: bytes | Rejected) -> Event:
         event = wire.parse(_TOO_LONG if isinstance(item, Rejected) else item.decode())
