@@ -24,7 +24,7 @@ def run(target: Target, password: bytes | None, **look: Any) -> None:
 
     Args:
         target: the room.
-        password: for a room that needs one; None: whoever is at the terminal is asked.
+        password: for a room that needs one; None: whoever is at the terminal is asked, and again if it is wrong.
         look: of the `Display`.
 
     Raises:
@@ -45,7 +45,7 @@ class Filter:
     Args:
         stay: at its beginning.
         show: called with the events of each read.
-        ask: called for the password when the room needs one and the stay has none.
+        ask: called for the password when the room needs one and the stay has none, and again if that is wrong.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Filter:
         self._stay = stay
         self._show = show
         self._ask = ask
+        self._asking = stay.password is None
         self._turn = threading.Condition()  # guards the echoes: one thread says lines, the other hears them
         self._begun = threading.Event()  # what the server said first has been shown, or will never be
 
@@ -86,6 +87,8 @@ class Filter:
         if self._stay.stage is Stage.OPEN:
             self._begun.set()
             return
+        if self._asking:
+            self._stay.ask_again()
         if self._stay.stage is Stage.ASKED and self._stay.password is None and not self._stay.ended:
             self._stay.password = self._ask()
         pump.send(self._stay.answer(time.monotonic()))

@@ -26,7 +26,7 @@ class Session:
 
     Args:
         dialer: makes the connections.
-        password: for a room that needs one; None: it is asked for, see `secret`.
+        password: for a room that needs one; None: it is asked for, see `secret`, and again if it is wrong.
         reconnect: come back when a connection is lost.
         note: tells the person something.
 
@@ -37,6 +37,7 @@ class Session:
         self.members = Members()
         self._dialer = dialer
         self._password = password
+        self._asking = password is None
         self._comeback = Comeback(wanted=reconnect)
         self._note = note
         self._stay = Stay(password)
@@ -87,6 +88,8 @@ class Session:
     def understand(self, data: bytes) -> list[Event]:
         """Take account of what the server says; nothing is its end. Then `answer`."""
         events = self._stay.understand(data)
+        if self._asking:
+            self._stay.ask_again()
         for event in (*self._stay.question.take(), *events):
             self.members.learn(event)
             if event.kind is Kind.CONNECTED:
@@ -98,7 +101,7 @@ class Session:
         """Do what the server waits for, after `understand`.
 
         Raises:
-            PasswordError: the room has another password than was given.
+            PasswordError: the room has another password than was given, or than were typed.
         """
         if not self.secret and (text := self._stay.answer(now)):
             self._dialer.send(text)

@@ -40,6 +40,7 @@ SILENCE = 30.0
 DEAD = 60
 """Seconds after which a server whose machine has gone is given up."""
 
+_TRIES = 3  # passwords that a server lets somebody try over one connection
 _TOO_LONG = f"(a line of more than {MAX_LINE} bytes was left out)"
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 
@@ -90,6 +91,7 @@ class Stay:
         self.question = Question(wanted=curious)
         self._error: OSError | NetworkError | None = None
         self._entered = False
+        self._wrong = 0  # passwords, so far
         self._begun = False  # something was sent
         self._decoder = LineDecoder(MAX_LINE)
         self._last: Event | None = None
@@ -194,6 +196,12 @@ class Stay:
             return self.question.ask()
         return b""
 
+    def ask_again(self) -> None:
+        """Forget a wrong password, so that another may be given: for who types it, after `understand`."""
+        if self.stage is Stage.REJECTED and self._wrong < _TRIES:
+            self.password = None
+            self.stage = Stage.ASKED
+
     def understand(self, text: bytes, *, skim: bool = False) -> list[Event]:
         """The events in a text; no text is its end. Then send what `answer` returns."""
         if skim:
@@ -266,6 +274,7 @@ class Stay:
         if self.stage is Stage.WAITING and text == words.NEEDS_PASSWORD:
             self.stage = Stage.ASKED
         elif self.stage is Stage.ANSWERED and text == words.WRONG_PASSWORD:
+            self._wrong += 1
             self.stage = Stage.REJECTED
         else:
             self.refusal = text

@@ -763,12 +763,27 @@ def test_no_history_at_the_password(place: Place, screen: Callable[..., Screen])
 
 
 def test_a_wrong_password(place: Place, screen: Callable[..., Screen]) -> None:
-    """It ends the client with 4."""
+    """One that was not typed ends the client with 4."""
     client = screen(place.port, CHATCTL_PASSWORD="guess")
     far = place.accept(ASKED)
     assert far.hear() == "guess"
     far.tell("! wrong password")
     assert client.end() == 4
+    assert any("the room has another password" in row for row in client.rows)
+
+
+def test_a_wrong_password_is_typed_anew(place: Place, screen: Callable[..., Screen]) -> None:
+    """It is asked for again in the same client, and what is typed there is not shown; the third wrong one ends it."""
+    client = screen(place.port, "--no-timestamps")
+    far = place.accept(ASKED)
+    for tried, guess in enumerate(("sesame", "hunter2", "swordfish")):
+        client.until(lambda screen, tried=tried: screen.rows[1:] == ["! wrong password"] * tried + ["Password:"])  # type: ignore[misc]
+        client.type(f"{guess}\r")
+        assert far.hear() == guess
+        far.tell("! wrong password")
+    assert client.end() == 4
+    assert client.rows.count("! wrong password") == 3
+    assert not re.search(rb"sesame|hunter2|swordfish", client.raw)
     assert any("the room has another password" in row for row in client.rows)
 
 

@@ -132,11 +132,31 @@ def test_a_password_that_is_typed() -> None:
 
 
 def test_a_wrong_password() -> None:
-    """It ends the session."""
+    """One that was given, and not typed, ends the session."""
     person = Person(b"guess")
     person.begin(answer(NEEDS_PASSWORD))
     with pytest.raises(PasswordError, match="another password"):
         person.begin(answer(NEEDS_PASSWORD), answer(WRONG_PASSWORD))
+
+
+def test_a_typed_password_that_is_wrong() -> None:
+    """It is asked for again, also one that was right once; the third wrong one ends the session."""
+    person = Person()
+    person.begin(answer(NEEDS_PASSWORD))
+    person.session.give("old", 0.0)
+    person.session.understand(WELCOME)
+    person.lose()
+    person.begin(answer(NEEDS_PASSWORD))
+    for guess in ("a", "b"):
+        assert not person.session.secret
+        person.session.understand(answer(WRONG_PASSWORD))
+        person.session.answer(0.0)
+        assert person.session.secret
+        person.session.give(guess, 0.0)
+    person.session.understand(answer(WRONG_PASSWORD))
+    with pytest.raises(PasswordError, match="another password"):
+        person.session.answer(0.0)
+    assert person.line.sent == [b"old\n", b"old\n", b"a\n", b"b\n"]
 
 
 def test_a_room_that_does_not_wait() -> None:
