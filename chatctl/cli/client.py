@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="On a terminal, come back when the connection is lost: after 1 to 60 s.",
 )
+@click.option(
+    "--wait", is_flag=True, help="When there is no server to begin with, try again in the same way until there is one."
+)
 @way_in
 def command(ip: str, port: int, tls: "SSLContext | None", password: bytes | None, **options: Any) -> None:
     """Enter the room at IP (an address or a host name) and PORT.

@@ -28,17 +28,22 @@ class Session:
         dialer: makes the connections.
         password: for a room that needs one; None: it is asked for, see `secret`, and again if it is wrong.
         reconnect: come back when a connection is lost.
+        wait: try again likewise until this member was inside once.
         note: tells the person something.
 
     ``members``: who is in the room.
     """
 
-    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, note: Callable[[str], None]
+    ) -> None:
         self.members = Members()
         self._dialer = dialer
         self._password = password
         self._asking = password is None
-        self._comeback = Comeback(wanted=reconnect)
+        self._comeback = Comeback(wanted=reconnect or wait)
+        self._reconnect = reconnect
+        self._wait = wait
         self._note = note
         self._stay = Stay(password)
         self._status = "connecting"
@@ -130,7 +135,7 @@ class Session:
             raise PasswordError("the room needs a password, and did not wait any longer for it")
         if stay.final:
             raise NetworkError(f"the server ended this: {stay.final}")
-        delay = self._comeback.delay(now, final=not self._entered)
+        delay = self._comeback.delay(now, final=not (self._reconnect if self._entered else self._wait))
         if delay is None:
             raise NetworkError(stay.trouble)
         if stay.trouble != self._trouble:

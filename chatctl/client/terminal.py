@@ -43,13 +43,13 @@ class Terminal:
     Args:
         dialer: is at its first attempt by now, while this module and others load.
         password: for a room that needs one; None: it is asked for.
-        reconnect: come back when the connection is lost.
+        reconnect, wait: see `Session`.
         look: of the `Display`.
     """
 
-    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, **look: Any) -> None:
+    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, **look: Any) -> None:
         self._backlog = dialer.backlog
-        self._session = Session(dialer, password, reconnect=reconnect, note=self._note)
+        self._session = Session(dialer, password, reconnect=reconnect, wait=wait, note=self._note)
         self._display = Display(**look, width=lambda: os.get_terminal_size(1).columns)
         self._color = bool(look.get("color"))
         self._editor: Editor | None = None  # it takes a while to load

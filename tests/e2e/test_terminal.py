@@ -231,6 +231,19 @@ def test_a_server_that_is_not_there(place: Place, screen: Callable[..., Screen])
     assert "Connection refused: is the server running?" in "".join(client.rows)
 
 
+def test_waiting_for_a_server(place: Place, screen: Callable[..., Screen]) -> None:
+    """Who wants to wait for one is told so, and is let in when it is there; what was typed meanwhile stays."""
+    place.shut()
+    client = screen(place.port, "--wait")
+    client.until_text("Connection refused: is the server running?")
+    client.until_text("[offline, again in")
+    client.type("keep me")
+    client.until_row("keep me")
+    place.open()
+    place.accept()
+    client.until_text(f"{PROMPT} keep me")
+
+
 def test_no_reconnect(place: Place, screen: Callable[..., Screen]) -> None:
     """On request the client ends with its connection, and says what was typed."""
     client = screen(place.port, "--no-reconnect")

@@ -36,10 +36,11 @@ class Line:
 class Person:
     """A session, and what it says to the person."""
 
-    def __init__(self, password: bytes | None = None, *, reconnect: bool = True) -> None:
+    def __init__(self, password: bytes | None = None, *, reconnect: bool = True, wait: bool = False) -> None:
         self.line = Line()
         self.notes: list[str] = []
-        self.session = Session(cast(Dialer, self.line), password, reconnect=reconnect, note=self.notes.append)
+        line = cast(Dialer, self.line)
+        self.session = Session(line, password, reconnect=reconnect, wait=wait, note=self.notes.append)
         self.stay = Stay()
 
     def begin(self, *said: bytes, now: float = 0.0) -> None:
@@ -181,6 +182,20 @@ def test_coming_back() -> None:
         assert delay is not None
         assert least <= delay <= 1.5 * least
     assert person.notes == ["the server went away"] * 2
+
+
+def test_waiting_for_a_first_connection() -> None:
+    """Who wants that tries again until it is inside, which is no reason to come back after that."""
+    person = Person(reconnect=False, wait=True)
+    for least in (1, 2):
+        person.stay = Stay()  # which there never was
+        delay = person.lose(ConnectionRefusedError(111, "Connection refused"))
+        assert delay is not None
+        assert least <= delay <= 1.5 * least
+    assert person.notes == ["the connection broke: Connection refused"]
+    person.begin(WELCOME)
+    with pytest.raises(NetworkError, match="the server went away"):
+        person.lose()
 
 
 @pytest.mark.parametrize("reconnect", [True, False])
