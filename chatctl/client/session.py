@@ -18,6 +18,7 @@ from chatctl.peer.typed import lines_in
 from chatctl.wire import Event, Kind
 
 _NAMED = 5  # lines that are repeated when they may not have been sent
+_AGAIN = 2.0  # seconds between two Ctrl-C that leave
 
 
 class Session:
@@ -25,23 +26,30 @@ class Session:
 
     Args:
         dialer: makes the connections.
-        password: for a room that needs one; None: it is asked for, see `secret`.
+        password: for a room that needs one; None: it is asked for, see `secret`, and again if it is wrong.
         reconnect: come back when a connection is lost.
+        wait: try again likewise until this member was inside once.
         note: tells the person something.
 
     ``members``: who is in the room.
     """
 
-    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, note: Callable[[str], None]
+    ) -> None:
         self.members = Members()
         self._dialer = dialer
         self._password = password
-        self._comeback = Comeback(wanted=reconnect)
+        self._asking = password is None
+        self._comeback = Comeback(wanted=reconnect or wait)
+        self._reconnect = reconnect
+        self._wait = wait
         self._note = note
         self._stay = Stay(password)
         self._status = "connecting"
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
+        self._interrupted = -math.inf  # when Ctrl-C was hit last
 
     def prompt(self) -> str:
         """What stands before the line that is edited: how the connection is, or how many are online."""
@@ -85,6 +93,8 @@ class Session:
     def understand(self, data: bytes) -> list[Event]:
         """Take account of what the server says; nothing is its end. Then `answer`."""
         events = self._stay.understand(data)
+        if self._asking:
+            self._stay.ask_again()
         for event in (*self._stay.question.take(), *events):
             self.members.learn(event)
             if event.kind is Kind.CONNECTED:
@@ -96,7 +106,7 @@ class Session:
         """Do what the server waits for, after `understand`.
 
         Raises:
-            PasswordError: the room has another password than was given.
+            PasswordError: the room has another password than was given, or than were typed.
         """
         if not self.secret and (text := self._stay.answer(now)):
             self._dialer.send(text)
@@ -125,7 +135,7 @@ class Session:
             raise PasswordError("the room needs a password, and did not wait any longer for it")
         if stay.final:
             raise NetworkError(f"the server ended this: {stay.final}")
-        delay = self._comeback.delay(now, final=not self._entered)
+        delay = self._comeback.delay(now, final=not (self._reconnect if self._entered else self._wait))
         if delay is None:
             raise NetworkError(stay.trouble)
         if stay.trouble != self._trouble:
@@ -141,6 +151,14 @@ class Session:
         """Make the next attempt."""
         self._status = "connecting"
         self._dialer.dial()
+
+    def interrupt(self, now: float) -> bool:
+        """Whether Ctrl-C on an empty line leaves: the second within `_AGAIN` seconds does, as one is easily hit."""
+        again = now - self._interrupted <= _AGAIN
+        self._interrupted = now
+        if not again:
+            self._note("Ctrl-C again to leave")
+        return again
 
     def leave(self) -> None:
         """Close this side's end of the connection, once everything that was said is sent."""

@@ -43,17 +43,18 @@ class Terminal:
     Args:
         dialer: is at its first attempt by now, while this module and others load.
         password: for a room that needs one; None: it is asked for.
-        reconnect: come back when the connection is lost.
+        reconnect, wait: see `Session`.
         look: of the `Display`.
     """
 
-    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, **look: Any) -> None:
+    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, **look: Any) -> None:
         self._backlog = dialer.backlog
-        self._session = Session(dialer, password, reconnect=reconnect, note=self._note)
+        self._session = Session(dialer, password, reconnect=reconnect, wait=wait, note=self._note)
         self._display = Display(**look, width=lambda: os.get_terminal_size(1).columns)
         self._color = bool(look.get("color"))
         self._editor: Editor | None = None  # it takes a while to load
         self._came = asyncio.Event()
+        self._hurry = asyncio.Event()  # the next attempt is wanted now
         self._signal: int | None = None
         self._failure: ChatctlError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +75,7 @@ class Terminal:
             NetworkError: there is no connection, or it was lost for good.
             PasswordError: the room needs a password that is not the one given.
             OutputError: the terminal is gone.
-            KeyboardInterrupt: Ctrl-C on an empty line.
+            KeyboardInterrupt: Ctrl-C twice on an empty line.
         """
         loop = asyncio.get_running_loop()
         self._backlog.wake = functools.partial(_wake, loop, self._came.set)
@@ -124,6 +125,10 @@ class Terminal:
         """See `Session.secret`."""
         return self._session.secret
 
+    def interrupt(self) -> bool:
+        """See `Session.interrupt`."""
+        return self._session.interrupt(time.monotonic())
+
     def completions(self, word: str, *, first: bool) -> list[str]:
         """Commands where one can stand, names elsewhere."""
         if first and word.startswith("/"):
@@ -140,6 +145,8 @@ class Terminal:
 
             for line in ("the keys:", *KEYS, "the server's commands:"):
                 self._note(line)
+        if not text:
+            self._hurry.set()
         if is_quit(text) and not self._session.open:
             self._end(None)
             return True
@@ -191,12 +198,14 @@ class Terminal:
             self._refresh()
 
     async def _come_back(self, delay: float) -> None:
-        """Wait so many seconds, saying so, and connect."""
+        """Wait so many seconds, saying so, or until Enter is hit on an empty line, and connect."""
         due = time.monotonic() + delay
-        while (left := due - time.monotonic()) > 0:
+        self._hurry.clear()
+        while (left := due - time.monotonic()) > 0 and not self._hurry.is_set():
             self._session.wait(left)
             self._refresh()
-            await asyncio.sleep(min(left, 1))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, 1))
         self._session.dial()
         self._refresh()
 

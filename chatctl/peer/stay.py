@@ -17,7 +17,6 @@ these. One thread may decrypt while another one encrypts, and a third understand
 import enum
 import errno
 import math
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
@@ -41,8 +40,7 @@ SILENCE = 30.0
 DEAD = 60
 """Seconds after which a server whose machine has gone is given up."""
 
-_ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
-
+_TRIES = 3  # passwords that a server lets somebody try over one connection
 _TOO_LONG = f"(a line of more than {MAX_LINE} bytes was left out)"
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 
@@ -93,6 +91,7 @@ class Stay:
         self.question = Question(wanted=curious)
         self._error: OSError | NetworkError | None = None
         self._entered = False
+        self._wrong = 0  # passwords, so far
         self._begun = False  # something was sent
         self._decoder = LineDecoder(MAX_LINE)
         self._last: Event | None = None
@@ -197,10 +196,16 @@ class Stay:
             return self.question.ask()
         return b""
 
+    def ask_again(self) -> None:
+        """Forget a wrong password, so that another may be given: for who types it, after `understand`."""
+        if self.stage is Stage.REJECTED and self._wrong < _TRIES:
+            self.password = None
+            self.stage = Stage.ASKED
+
     def understand(self, text: bytes, *, skim: bool = False) -> list[Event]:
         """The events in a text; no text is its end. Then send what `answer` returns."""
         if skim:
-            text = self._skimmed(text)
+            text = wire.skimmed(text, begun=self._decoder.begun)
         items = self._decoder.feed(text) if text else self._decoder.finish()
         events = [self._event(item) for item in items]
         if self.question.pending:
@@ -250,15 +255,6 @@ class Stay:
 
     # What the server says
 
-    def _skimmed(self, data: bytes) -> bytes:
-        """The same without whole lines that others say."""
-        end = data.rfind(b"\n")
-        begin = data.find(b"\n") if self._decoder.begun else -1
-        if begin == end:
-            return data
-        kept = b"".join(_ABOUT_ME.findall(b"\n" + data[:end], begin + 1))
-        return data[: begin + 1] + (kept + b"\n").removeprefix(b"\n") + data[end + 1 :]
-
     def _event(self, item: bytes | Rejected) -> Event:
         event = wire.parse(_TOO_LONG if isinstance(item, Rejected) else item.decode())
         if event.kind is Kind.OWN:
@@ -278,6 +274,7 @@ class Stay:
         if self.stage is Stage.WAITING and text == words.NEEDS_PASSWORD:
             self.stage = Stage.ASKED
         elif self.stage is Stage.ANSWERED and text == words.WRONG_PASSWORD:
+            self._wrong += 1
             self.stage = Stage.REJECTED
         else:
             self.refusal = text

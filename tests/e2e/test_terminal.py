@@ -191,6 +191,23 @@ def test_coming_back(place: Place, screen: Callable[..., Screen]) -> None:
     assert far.hear() == ""
 
 
+def test_enter_comes_back_at_once(inside: tuple[Screen, Far], place: Place) -> None:
+    """On an empty line, while offline, it connects, however long there was to wait."""
+    client, far = inside
+    place.shut()
+    far.close()
+    client.until_text("[offline, again in")
+    while not re.search(r"again in \d\d s", client.rows[-1]):  # each attempt has the next one wait longer
+        client.type("\r")
+        client.until_text("[offline, again in")
+    begun = time.monotonic()
+    place.open()
+    client.type("\r")
+    place.accept()
+    assert time.monotonic() - begun < 5
+    client.until_text(PROMPT)
+
+
 def test_maybe_not_sent(inside: tuple[Screen, Far], place: Place) -> None:
     """What did not come back before the connection broke is named, and not sent again."""
     client, far = inside
@@ -212,6 +229,19 @@ def test_a_server_that_is_not_there(place: Place, screen: Callable[..., Screen])
     client = screen(place.port)
     assert client.end() == 1
     assert "Connection refused: is the server running?" in "".join(client.rows)
+
+
+def test_waiting_for_a_server(place: Place, screen: Callable[..., Screen]) -> None:
+    """Who wants to wait for one is told so, and is let in when it is there; what was typed meanwhile stays."""
+    place.shut()
+    client = screen(place.port, "--wait")
+    client.until_text("server running?")
+    client.until_text("[offline, again in")
+    client.type("keep me")
+    client.until_text("] > keep me")
+    place.open()
+    place.accept()
+    client.until_text(f"{PROMPT} keep me")
 
 
 def test_no_reconnect(place: Place, screen: Callable[..., Screen]) -> None:
@@ -325,7 +355,7 @@ def test_what_was_not_said_is_not_remembered(inside: tuple[Screen, Far], place: 
     client.until_text("[offline")
     client.type("never said\r")
     client.until_text("not connected")
-    client.type("\x03\x03")
+    client.type("\x03\x03\x03")
     assert client.end() == 130
     assert "never said" not in (tmp_path / ".local/state/chatctl/history").read_text()
 
@@ -335,7 +365,7 @@ def test_ctrl_c_names_what_may_be_lost(inside: tuple[Screen, Far]) -> None:
     client, far = inside
     client.type("in flight\r")
     assert far.hear() == "in flight"
-    client.type("\x03")
+    client.type("\x03\x03")
     assert client.end() == 130
     assert "-- maybe not sent: in flight" in client.rows
 
@@ -351,12 +381,16 @@ def test_quitting(inside: tuple[Screen, Far]) -> None:
 
 
 def test_ctrl_c(inside: tuple[Screen, Far]) -> None:
-    """It clears the line; on an empty one it ends with 130."""
+    """It clears the line; on an empty one it says that another one leaves, and that ends with 130."""
     client, _ = inside
     client.type("something")
     client.until_row("something")
     client.type("\x03")
     client.until_row("")
+    assert not any("again" in row for row in client.rows)
+    client.type("\x03")
+    client.until_text("-- Ctrl-C again to leave")
+    client.until_text(PROMPT)
     client.type("\x03")
     assert client.end() == 130
     assert client.modes == client.before
@@ -376,8 +410,8 @@ def test_ctrl_d(inside: tuple[Screen, Far]) -> None:
     assert "maybe not sent" not in " ".join(client.rows)
 
 
-@pytest.mark.parametrize(("key", "status"), [("\x03", 130), ("\x04", 0)])
-def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], key: str, status: int) -> None:
+@pytest.mark.parametrize(("keys", "status"), [("\x03\x03", 130), ("\x04", 0)])
+def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], keys: str, status: int) -> None:
     """On a slow terminal, with megabytes waiting for it, the keys that end still end at once."""
     client = screen(place.port, rate=400_000)
     far = place.accept()
@@ -387,7 +421,7 @@ def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], key: str, 
     )
     client.until(lambda screen: any(re.search(r"number \d{4}", row) for row in screen.rows))
     begun = time.monotonic()
-    client.type(key)
+    client.type(keys)
     assert client.end() == status
     assert time.monotonic() - begun < 2.0  # 0.5 on a machine that does nothing else
     assert not any("number 39999 " in row for row in client.rows)
@@ -553,6 +587,50 @@ def test_completion(inside: tuple[Screen, Far]) -> None:
         client.until_row("")
 
 
+CODE = """\
+#!/usr/bin/env tcc -run
+// say hello
+
+/* a comment */
+/usr/bin/env
+\tint main(void) {
+\t\treturn puts("/who");\t}
+/who"""
+
+
+def test_pasted_code(room: Room, screen: Callable[..., Screen]) -> None:
+    """Every line of it is said, whatever it begins with, and others see it byte for byte; a blank line is one blank."""
+    client = screen(room.port)
+    client.until_text("[1 user online] >")
+    with (
+        room.peer() as peer,
+        subprocess.Popen(
+            [*COMMAND, "client", "127.0.0.1", str(room.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+        ) as piped,
+    ):
+        client.until_text("[3 users online] >")
+        client.type(f"\x1b[200~{CODE}\n\x1b[201~")
+        client.until_text("[paste: 8 lines, Enter sends, Ctrl-C drops] >")
+        client.type("\r")
+        expected = [line or " " for line in CODE.split("\n")]
+        assert [line.partition("] ")[2] for line in peer.until("^\\[.*/who$")[-8:]] == expected
+        assert piped.stdout
+        assert piped.stdout.readline().endswith(b"(3 users online)\n")
+        said = [piped.stdout.readline().decode().partition("] ")[2] for _ in expected]
+        assert said == [f"{line}\n" for line in expected]
+        piped.kill()
+
+
+def test_pasted_tabs(inside: tuple[Screen, Far]) -> None:
+    """In a paste that the terminal does not mark, tabs are text, also where they follow what could be completed."""
+    client, far = inside
+    client.type("\tint x;\r/w\t1\ta\r" + "a\tb" * 600 + "\r")
+    assert [far.hear() for _ in range(3)] == ["\tint x;", "/w\t1\ta", "a\tb" * 600]
+
+
 def test_help(inside: tuple[Screen, Far]) -> None:
     """/help lists the keys here, and asks the server for its commands."""
     client, far = inside
@@ -698,12 +776,27 @@ def test_no_history_at_the_password(place: Place, screen: Callable[..., Screen])
 
 
 def test_a_wrong_password(place: Place, screen: Callable[..., Screen]) -> None:
-    """It ends the client with 4."""
+    """One that was not typed ends the client with 4."""
     client = screen(place.port, CHATCTL_PASSWORD="guess")
     far = place.accept(ASKED)
     assert far.hear() == "guess"
     far.tell("! wrong password")
     assert client.end() == 4
+    assert any("the room has another password" in row for row in client.rows)
+
+
+def test_a_wrong_password_is_typed_anew(place: Place, screen: Callable[..., Screen]) -> None:
+    """It is asked for again in the same client, and what is typed there is not shown; the third wrong one ends it."""
+    client = screen(place.port, "--no-timestamps")
+    far = place.accept(ASKED)
+    for tried, guess in enumerate(("sesame", "hunter2", "swordfish")):
+        client.until(lambda screen, tried=tried: screen.rows[1:] == ["! wrong password"] * tried + ["Password:"])  # type: ignore[misc]
+        client.type(f"{guess}\r")
+        assert far.hear() == guess
+        far.tell("! wrong password")
+    assert client.end() == 4
+    assert client.rows.count("! wrong password") == 3
+    assert not re.search(rb"sesame|hunter2|swordfish", client.raw)
     assert any("the room has another password" in row for row in client.rows)
 
 

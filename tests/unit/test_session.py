@@ -36,10 +36,11 @@ class Line:
 class Person:
     """A session, and what it says to the person."""
 
-    def __init__(self, password: bytes | None = None, *, reconnect: bool = True) -> None:
+    def __init__(self, password: bytes | None = None, *, reconnect: bool = True, wait: bool = False) -> None:
         self.line = Line()
         self.notes: list[str] = []
-        self.session = Session(cast(Dialer, self.line), password, reconnect=reconnect, note=self.notes.append)
+        line = cast(Dialer, self.line)
+        self.session = Session(line, password, reconnect=reconnect, wait=wait, note=self.notes.append)
         self.stay = Stay()
 
     def begin(self, *said: bytes, now: float = 0.0) -> None:
@@ -83,9 +84,11 @@ def test_what_is_said() -> None:
     person = inside()
     assert person.session.say("one\n/who\ntwo", 0.0)
     person.session.understand(b"[You] one\n")
+    assert person.session.due == 2
+    person.session.understand(b"[You] /who\n")
     assert person.session.due == 1
     person.session.leave()
-    assert person.line.sent == [b"/who\n", b"one\n/who\ntwo\n", None]
+    assert person.line.sent == [b"/who\n", b"one\n//who\ntwo\n", None]
     assert person.lose() is None
     assert person.notes == ["maybe not sent: two"]
 
@@ -130,11 +133,31 @@ def test_a_password_that_is_typed() -> None:
 
 
 def test_a_wrong_password() -> None:
-    """It ends the session."""
+    """One that was given, and not typed, ends the session."""
     person = Person(b"guess")
     person.begin(answer(NEEDS_PASSWORD))
     with pytest.raises(PasswordError, match="another password"):
         person.begin(answer(NEEDS_PASSWORD), answer(WRONG_PASSWORD))
+
+
+def test_a_typed_password_that_is_wrong() -> None:
+    """It is asked for again, also one that was right once; the third wrong one ends the session."""
+    person = Person()
+    person.begin(answer(NEEDS_PASSWORD))
+    person.session.give("old", 0.0)
+    person.session.understand(WELCOME)
+    person.lose()
+    person.begin(answer(NEEDS_PASSWORD))
+    for guess in ("a", "b"):
+        assert not person.session.secret
+        person.session.understand(answer(WRONG_PASSWORD))
+        person.session.answer(0.0)
+        assert person.session.secret
+        person.session.give(guess, 0.0)
+    person.session.understand(answer(WRONG_PASSWORD))
+    with pytest.raises(PasswordError, match="another password"):
+        person.session.answer(0.0)
+    assert person.line.sent == [b"old\n", b"old\n", b"a\n", b"b\n"]
 
 
 def test_a_room_that_does_not_wait() -> None:
@@ -161,6 +184,20 @@ def test_coming_back() -> None:
     assert person.notes == ["the server went away"] * 2
 
 
+def test_waiting_for_a_first_connection() -> None:
+    """Who wants that tries again until it is inside, which is no reason to come back after that."""
+    person = Person(reconnect=False, wait=True)
+    for least in (1, 2):
+        person.stay = Stay()  # which there never was
+        delay = person.lose(ConnectionRefusedError(111, "Connection refused"))
+        assert delay is not None
+        assert least <= delay <= 1.5 * least
+    assert person.notes == ["the connection broke: Connection refused"]
+    person.begin(WELCOME)
+    with pytest.raises(NetworkError, match="the server went away"):
+        person.lose()
+
+
 @pytest.mark.parametrize("reconnect", [True, False])
 def test_the_end_for_good(reconnect: bool) -> None:
     """Who was never inside, does not want to come back, or was sent away, does not."""
@@ -174,6 +211,13 @@ def test_the_end_for_good(reconnect: bool) -> None:
     kicked.session.understand(answer(f"{KICKED}: enough"))
     with pytest.raises(NetworkError, match="the server ended this: kicked: enough"):
         kicked.lose()
+
+
+def test_leaving_by_ctrl_c() -> None:
+    """The second of two within 2 s leaves; another one is a first again, and says so."""
+    person = inside()
+    assert [person.session.interrupt(now) for now in (0.0, 2.1, 4.1, 9.0)] == [False, False, True, False]
+    assert person.notes == ["Ctrl-C again to leave"] * 3
 
 
 def test_what_may_be_lost() -> None:
