@@ -15,7 +15,7 @@ from chatctl.errors import NetworkError
 from chatctl.password import check
 from chatctl.peer.blocking import Pump, connect
 from chatctl.peer.comeback import Comeback
-from chatctl.peer.stay import Stage, Stay, Target
+from chatctl.peer.stay import QUIET, UNHEARD, Stage, Stay, Target
 from chatctl.peer.typed import lines_of
 from chatctl.wire import Event
 
@@ -37,6 +37,14 @@ def run(target: Target, password: bytes | None, *, wait: bool, **look: Any) -> N
     """
     display = Display(**look)
     comeback = Comeback(wanted=wait)
+
+    def show(events: list[Event]) -> None:
+        output.show(display.text(events, time.time()))
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError):
+            output.write(2, display.note(text, time.time()).encode())
+
     batches = lines_of(0)  # none is taken before the stay is open
     told = ""
     while True:
@@ -44,7 +52,7 @@ def run(target: Target, password: bytes | None, *, wait: bool, **look: Any) -> N
         try:
             with connect(target) as sock, contextlib.suppress(BrokenPipeError):  # nobody reads on: ``| head -1``
                 stay = Stay(password, target=target, now=time.monotonic())
-                Filter(stay, lambda events: output.show(display.text(events, time.time())), _ask).run(sock, batches)
+                Filter(stay, show, _ask, tell).run(sock, batches)
             return
         except NetworkError as error:
             delay = comeback.delay(time.monotonic(), final=stay.stage is Stage.OPEN or bool(stay.final))
@@ -52,7 +60,7 @@ def run(target: Target, password: bytes | None, *, wait: bool, **look: Any) -> N
                 raise
             if told != f"{error}":
                 told = f"{error}"
-                _tell(display, f"{told}: trying again")
+                tell(f"{told}: trying again")
         time.sleep(delay)
 
 
@@ -63,14 +71,20 @@ class Filter:
         stay: at its beginning.
         show: called with the events of each read.
         ask: called for the password when the room needs one and the stay has none, and again if that is wrong.
+        tell: called with a hint, in the thread that sends.
     """
 
     def __init__(
-        self, stay: Stay, show: Callable[[list[Event]], None], ask: Callable[[], bytes | None] = lambda: None
+        self,
+        stay: Stay,
+        show: Callable[[list[Event]], None],
+        ask: Callable[[], bytes | None] = lambda: None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._stay = stay
         self._show = show
         self._ask = ask
+        self._tell = tell
         self._asking = stay.password is None
         self._turn = threading.Condition()  # guards the echoes: one thread says lines, the other hears them
         self._begun = threading.Event()  # what the server said first has been shown, or will never be
@@ -112,6 +126,8 @@ class Filter:
 
     def _texts(self, batches: Iterable[list[bytes]]) -> Iterator[bytes]:
         """What is to be sent, in the thread that sends."""
+        if not self._begun.wait(QUIET) and self._stay.unheard:
+            self._tell(UNHEARD)
         self._begun.wait()
         if self._stay.stage is not Stage.OPEN:
             return
@@ -122,12 +138,6 @@ class Filter:
                 text = b"".join(self._stay.send(line, time.monotonic()) for line in batch)
             yield text
         self._stay.leaving = True
-
-
-def _tell(display: Display, text: str) -> None:
-    """Have whoever is there read something that is not of the room."""
-    with contextlib.suppress(OSError):
-        output.write(2, display.note(text, time.time()).encode())
 
 
 def _ask() -> bytes | None:

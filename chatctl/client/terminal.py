@@ -22,7 +22,8 @@ from chatctl.client.dialer import Dialer, Down, Mark, Up
 from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
-from chatctl.peer.stay import is_quit
+from chatctl.peer.echoes import LATE
+from chatctl.peer.stay import QUIET, is_quit
 from chatctl.room.commands import MEMBERS
 from chatctl.screen.flusher import Flusher
 from chatctl.wire import Kind
@@ -119,7 +120,7 @@ class Terminal:
 
     def prompt(self) -> str:
         """See `Session.prompt`."""
-        return self._session.prompt()
+        return self._session.prompt(time.monotonic())
 
     def secret(self) -> bool:
         """See `Session.secret`."""
@@ -150,7 +151,10 @@ class Terminal:
         if is_quit(text) and not self._session.open:
             self._end(None)
             return True
-        return self._session.say(text, time.monotonic())
+        if not self._session.say(text, time.monotonic()):
+            return False
+        asyncio.get_running_loop().call_later(LATE, self._refresh)
+        return True
 
     # What comes
 
@@ -181,12 +185,17 @@ class Terminal:
         if text := self._display.text(events, time.time()):
             self._print(text)
         self._session.answer(time.monotonic())
+        if (line := self._session.returned) is not None:
+            self._session.returned = None
+            if not (self._editor and self._editor.put_back(line)):
+                self._note(f"not sent: {line}")
 
     def _mark(self, mark: Mark) -> None:
         """A connection begins or ends here."""
         try:
             if isinstance(mark, Up):
                 self._session.begin(mark, time.monotonic())
+                asyncio.get_running_loop().call_later(QUIET, self._session.look)
                 return
             self._show(b"")
             delay = self._session.end(mark, time.monotonic())

@@ -37,6 +37,12 @@ PATIENCE = 10.0
 SILENCE = 30.0
 """Seconds to wait for the server's first line; a TLS port lets a plain client wait for 10."""
 
+QUIET = 2.0
+"""Seconds after which a server that has said nothing to somebody who speaks plain text may be waiting for TLS."""
+
+UNHEARD = "connected, but the server says nothing yet: does the room speak TLS (--tls)?"
+"""What to tell that one."""
+
 DEAD = 60
 """Seconds after which a server whose machine has gone is given up."""
 
@@ -248,6 +254,11 @@ class Stay:
         return "" if self.leaving else "the server went away"
 
     @property
+    def unheard(self) -> bool:
+        """Whether the connection is in plain text, and the server has said nothing at all."""
+        return self._layer is None and self._last is None and not self.ended
+
+    @property
     def final(self) -> str | None:
         """The server's last word, if who gets that must not come back by itself."""
         last = self._last
@@ -284,13 +295,6 @@ class Stay:
 def is_quit(line: str) -> bool:
     """Whether a line that is sent asks the server to end the stay."""
     return line.split()[:1] == ["/quit"]
-
-
-def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
-    """The error for a server to which there is no connection, in words."""
-    reason = getattr(error, "strerror", None) or str(error) or "timed out"
-    hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
-    return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")
 
 
 def _cut_off(reason: str) -> ConnectionResetError:

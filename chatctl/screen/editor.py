@@ -138,6 +138,14 @@ class Editor:
         typed, held = self._aside or (self._session.default_buffer.document, self._held)
         return "\n".join(text for text in (held, typed.text) if text)
 
+    def put_back(self, text: str) -> bool:
+        """Have something be edited that could not be said; False: there is something else by now."""
+        buffer = self._session.default_buffer
+        if self._aside is not None or self._held or buffer.text:
+            return False
+        buffer.document = Document(text)
+        return True
+
     def above(self, text: str) -> None:
         """Print finished lines above the prompt.
 

@@ -185,6 +185,26 @@ def test_waiting_for_a_server(place: Place) -> None:
     assert errors.decode().splitlines() == ["-- the server refused: server full: trying again"]
 
 
+def test_a_server_that_says_nothing(place: Place) -> None:
+    """The filter gives a hint on stderr that it may speak TLS, and goes on."""
+    with subprocess.Popen(
+        [*COMMAND, "client", "127.0.0.1", str(place.port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as client:
+        far = place.accept("")
+        assert client.stderr
+        hint = client.stderr.readline().decode()
+        assert hint == "-- connected, but the server says nothing yet: does the room speak TLS (--tls)?\n"
+        far.tell(WELCOME)
+        assert far.hear() == ""
+        far.close()
+        output, errors = client.communicate(timeout=PATIENCE)
+    assert (output.decode(), errors, client.returncode) == (f"{WELCOME}\n", b"", 0)
+
+
 def test_interrupt_while_nothing_happens(room: Room) -> None:
     """SIGINT in a pipe ends with 130 and not a word on stderr."""
     process = subprocess.Popen(

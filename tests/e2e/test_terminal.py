@@ -244,6 +244,44 @@ def test_waiting_for_a_server(place: Place, screen: Callable[..., Screen]) -> No
     client.until_text(f"{PROMPT} keep me")
 
 
+def test_a_server_that_hangs(inside: tuple[Screen, Far]) -> None:
+    """A line that does not come back for a second is counted in the prompt, until it does."""
+    client, far = inside
+    client.type("hello?\r")
+    assert far.hear() == "hello?"
+    client.until_text("[3 users online, 1 unsent] >")
+    far.tell("[You] hello?")
+    client.until_text(PROMPT)
+
+
+def test_plain_text_to_a_room_with_tls(place: Place, screen: Callable[..., Screen]) -> None:
+    """There is a hint when a server says nothing for two seconds."""
+    client = screen(place.port)
+    place.accept("")
+    client.until_text("the server says nothing yet: does the room speak TLS")
+
+
+def test_a_line_that_is_too_long(room: Room, screen: Callable[..., Screen]) -> None:
+    """It comes back into the prompt, whole, and the note says how long it is."""
+    watcher = room.peer()
+    client = screen(room.port, "--no-timestamps")
+    client.until_text("here: ")
+    client.type("x" * 4099 + "y\r")
+    client.until_text("-- it has 4,100 bytes")
+    client.until_text("xy")
+    client.type(BACKSPACE * 4 + "\r")
+    assert watcher.until("xxx")[-1].endswith("] " + "x" * 4096)
+
+
+def test_who_is_here(room: Room, screen: Callable[..., Screen]) -> None:
+    """They are named at once, and Tab completes them."""
+    peer = room.peer()
+    client = screen(room.port, "--no-timestamps")
+    client.until_text(f"-- here: {peer.name} and you")
+    client.type("127\t")
+    client.until_text(f"] > {peer.name}")
+
+
 def test_no_reconnect(place: Place, screen: Callable[..., Screen]) -> None:
     """On request the client ends with its connection, and says what was typed."""
     client = screen(place.port, "--no-reconnect")

@@ -8,7 +8,7 @@ from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.session import Session
 from chatctl.errors import NetworkError, PasswordError
 from chatctl.peer.comeback import STEADY
-from chatctl.peer.stay import MAX_LINE, Stay
+from chatctl.peer.stay import MAX_LINE, UNHEARD, Stay
 from chatctl.wire import answer
 from chatctl.wire.words import KICKED, NEEDS_PASSWORD, WRONG_PASSWORD
 
@@ -69,14 +69,14 @@ def inside(*, reconnect: bool = True) -> Person:
 def test_the_prompt() -> None:
     """It says how the connection is, or how many are online."""
     person = Person()
-    assert person.session.prompt() == "[connecting] > "
+    assert person.session.prompt(0.0) == "[connecting] > "
     person.begin(WELCOME)
-    assert person.session.prompt() == "[2 users online] > "
+    assert person.session.prompt(0.0) == "[2 users online] > "
     person.lose()
     person.session.wait(1.2)
-    assert person.session.prompt() == "[offline, again in 2 s] > "
+    assert person.session.prompt(0.0) == "[offline, again in 2 s] > "
     person.session.dial()
-    assert (person.session.prompt(), person.line.dialed) == ("[connecting] > ", 1)
+    assert (person.session.prompt(0.0), person.line.dialed) == ("[connecting] > ", 1)
 
 
 def test_what_is_said() -> None:
@@ -91,6 +91,49 @@ def test_what_is_said() -> None:
     assert person.line.sent == [b"/who\n", b"one\n//who\ntwo\n", None]
     assert person.lose() is None
     assert person.notes == ["maybe not sent: two"]
+
+
+def test_lines_that_do_not_come_back() -> None:
+    """After a second the prompt counts them: the server may hang."""
+    person = inside()
+    person.session.say("one", 10.0)
+    person.session.say("two", 10.5)
+    assert person.session.prompt(10.9) == "[2 users online] > "
+    assert person.session.prompt(11.0) == "[2 users online, 1 unsent] > "
+    assert person.session.prompt(12.0) == "[2 users online, 2 unsent] > "
+    person.session.understand(b"[You] one\n")
+    assert person.session.prompt(12.0) == "[2 users online, 1 unsent] > "
+    person.session.understand(b"[You] two\n")
+    assert person.session.prompt(12.0) == "[2 users online] > "
+
+
+def test_a_server_that_says_nothing() -> None:
+    """There is a hint that it may speak TLS; not when it has spoken, or is gone."""
+    person = Person()
+    person.begin()
+    person.session.look()
+    assert person.notes == [UNHEARD]
+    person.session.understand(WELCOME)
+    person.session.look()
+    person.lose()
+    person.session.look()
+    assert person.notes == [UNHEARD, "the server went away"]
+
+
+def test_a_line_that_is_too_long() -> None:
+    """The room gives it back, with its length; from then on one does not even leave the prompt."""
+    person = inside()
+    assert person.session.say("short\n" + "한" * 30 + "\nshort", 0.0)
+    person.session.understand(b"[You] short\n" + answer("line too long, not sent: it may have 64 bytes"))
+    assert person.session.returned == "한" * 30
+    assert person.notes == ["it has 90 bytes"]
+    person.session.understand(b"[You] short\n")
+    assert person.session.due == 0
+    sent = list(person.line.sent)
+    assert not person.session.say("x" * 65, 0.0)
+    assert person.notes[1:] == ["too long, not sent: it may have 64 bytes a line, and has 65"]
+    assert person.line.sent == sent
+    assert person.session.say("x" * 64, 0.0)
 
 
 def test_what_cannot_be_said() -> None:
@@ -112,16 +155,33 @@ def test_who_is_here() -> None:
     assert person.session.understand(answer("2 users online", "10.0.0.1:1", "192.0.2.7:2 (you)")) == []
     assert person.session.members.me == "192.0.2.7:2"
     assert person.session.members.beginning_with("10.") == ["10.0.0.1:1"]
+    assert person.notes == ["here: 10.0.0.1:1 and you"]
     person.lose()
     person.begin(WELCOME)
     assert person.session.members.me is None
+
+
+@pytest.mark.parametrize(
+    ("number", "note"),
+    [
+        (1, "nobody else is here"),
+        (3, "here: 10.0.0.1:1, 10.0.0.1:2 and you"),
+        (24, f"here: {', '.join(f'10.0.0.1:{port}' for port in range(1, 21))}, 3 more and you"),
+    ],
+)
+def test_those_who_are_here(number: int, note: str) -> None:
+    """They are named in one line, however many they are."""
+    person = inside()
+    others = [f"10.0.0.1:{port}" for port in range(1, number)]
+    person.session.understand(answer(f"{number} users online", *others, "192.0.2.7:2 (you)"))
+    assert person.notes == [note]
 
 
 def test_a_password_that_is_typed() -> None:
     """It is asked for once, and known from then on."""
     person = Person()
     person.begin(answer(NEEDS_PASSWORD))
-    assert (person.session.secret, person.session.prompt()) == (True, "Password: ")
+    assert (person.session.secret, person.session.prompt(0.0)) == (True, "Password: ")
     person.session.give("", 0.0)
     assert person.notes == ["cannot use the password in what was typed: its first line is empty"]
     person.session.give("secret", 0.0)
