@@ -278,8 +278,8 @@ def test_who_is_here(room: Room, screen: Callable[..., Screen]) -> None:
     peer = room.peer()
     client = screen(room.port, "--no-timestamps")
     client.until_text(f"-- here: {peer.name} and you")
-    client.type("127\t")
-    client.until_text(f"] > {peer.name}")
+    client.type("127\t\t")
+    client.until(lambda screen: any(row.strip() == peer.name for row in screen.rows))
 
 
 def test_no_reconnect(place: Place, screen: Callable[..., Screen]) -> None:
@@ -707,7 +707,12 @@ def test_another_address(place: Place, screen: Callable[..., Screen]) -> None:
     far.tell("[a:1] hey 192.0.2.7:5000")
     client.until_text("hey 192")
     assert client.raw.count(b"\x07") == 1
-    assert client.rows[:3] == [WELCOME, f"[a:1] hey {name}, who is that?", "[a:1] hey 192.0.2.7:5000"]
+    assert client.rows[:4] == [
+        WELCOME,
+        "-- nobody else is here",
+        f"[a:1] hey {name}, who is that?",
+        "[a:1] hey 192.0.2.7:5000",
+    ]
     client.type("192\t")
     client.until_row("192.0.2.7:5000")
 
@@ -857,7 +862,7 @@ def test_smart_notices(place: Place, screen: Callable[..., Screen]) -> None:
     far.tell("> New user a:1 entered (4 users online)", "> New user b:1 entered (5 users online)", "[a:1] hi")
     far.tell("< The user b:1 left (4 users online)", "< The user a:1 left (3 users online)", "[c:1] end")
     client.until_text("end")
-    assert client.rows[1:4] == ["[a:1] hi", "< The user a:1 left (3 users online)", "[c:1] end"]
+    assert client.rows[2:5] == ["[a:1] hi", "< The user a:1 left (3 users online)", "[c:1] end"]
 
 
 def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
@@ -866,7 +871,7 @@ def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
     far = place.accept()
     far.tell("[a:1] one two three four five six seven 여덟 아홉 열")
     client.until_text("열")
-    assert client.rows[2:4] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]
+    assert client.rows[3:5] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]
 
 
 def test_a_file_of_its_own(room: Room, screen: Callable[..., Screen], tmp_path: Path) -> None:
