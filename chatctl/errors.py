@@ -83,3 +83,10 @@ def installing(extra: str) -> str:
     where the ``pip`` of the PATH installs nothing that this process could import.
     """
     return f"{shlex.quote(sys.executable)} -m pip install 'chatctl[{extra}]'"
+
+
+def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
+    """The error for a server to which there is no connection, in words."""
+    reason = getattr(error, "strerror", None) or str(error) or "timed out"
+    hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
+    return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")

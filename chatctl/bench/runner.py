@@ -13,8 +13,8 @@ from chatctl.bench.account import percentiles
 from chatctl.bench.host import Process, listening, serve
 from chatctl.bench.load import PATTERNS, Load
 from chatctl.descriptors import need
-from chatctl.errors import NetworkError
-from chatctl.peer.stay import PATIENCE, Stay, unreachable
+from chatctl.errors import NetworkError, unreachable
+from chatctl.peer.stay import PATIENCE, Stay
 
 WARM_UP = 0.2
 """Part of the seconds of a run that are talked before it, and not measured."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="On a terminal, connect again when the connection is lost: after 1 to 60 s.",
 )
+@option("--wait", is_flag=True, help="Wait for a room that cannot be reached yet: connect again likewise.")
 @option("--plain", is_flag=True, help="Do not edit or draw on the terminal; behave as in a pipe.")
 @way_in
 @option(
@@ -78,8 +79,8 @@ def command(host: str, port: int, tls: "SSLContext | None", password: bytes | No
 
     HOST is a name or an address, PORT is 9999 unless you give one; HOST:PORT works too.
 
-    On a terminal you edit a line, with history and completion; /help lists the keys. Ctrl-D on an empty line leaves. If
-    the room needs a password, you are asked for it.
+    On a terminal you edit a line, with history and completion; /help lists the keys. Ctrl-D on an empty line leaves,
+    and so does Ctrl-C, twice. If the room needs a password, you are asked for it.
 
     In a pipe, lines of stdin are said and the room's lines appear on stdout. At the end of stdin, the client leaves
     when everything it said has come back.

@@ -36,6 +36,7 @@ def run(
     timestamps: bool | None,
     bell: str,
     reconnect: bool,
+    wait: bool,
     **look: Any,
 ) -> None:
     """Be a member: on a terminal until the person there leaves, as a filter until the server closes.
@@ -48,6 +49,7 @@ def run(
         timestamps: before every line; None: on a terminal.
         bell: see `Display`; a filter does not ring.
         reconnect: come back when the connection is lost; a filter never does.
+        wait: try again until there is a first one.
         look: what else a `Display` can be told.
 
     Raises:
@@ -65,8 +67,8 @@ def run(
 
         from chatctl.client.terminal import Terminal
 
-        asyncio.run(Terminal(dialer, password, reconnect=reconnect, bell=bell, **look).run())
+        asyncio.run(Terminal(dialer, password, reconnect=reconnect, wait=wait, bell=bell, **look).run())
     else:
         from chatctl.client import plain as filtered
 
-        filtered.run(target, password, **look)
+        filtered.run(target, password, wait=wait, **look)

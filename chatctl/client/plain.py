@@ -14,17 +14,19 @@ from chatctl.display import Display
 from chatctl.errors import NetworkError
 from chatctl.password import check
 from chatctl.peer.blocking import Pump, connect
-from chatctl.peer.stay import Stage, Stay, Target
+from chatctl.peer.comeback import Comeback
+from chatctl.peer.stay import QUIET, UNHEARD, Stage, Stay, Target
 from chatctl.peer.typed import lines_of
 from chatctl.wire import Event
 
 
-def run(target: Target, password: bytes | None, **look: Any) -> None:
+def run(target: Target, password: bytes | None, *, wait: bool, **look: Any) -> None:
     """Be a member until the server closes; at the end of stdin, half-close.
 
     Args:
         target: the room.
-        password: for a room that needs one; None: whoever is at the terminal is asked.
+        password: for a room that needs one; None: whoever is at the terminal is asked, and again if it is wrong.
+        wait: try again until the server has let this member in.
         look: of the `Display`.
 
     Raises:
@@ -34,9 +36,32 @@ def run(target: Target, password: bytes | None, **look: Any) -> None:
         OutputError: stdout cannot be written.
     """
     display = Display(**look)
-    with connect(target) as sock, contextlib.suppress(BrokenPipeError):  # nobody reads on, as in ``| head -1``
-        stay = Stay(password, target=target, now=time.monotonic())
-        Filter(stay, lambda events: output.show(display.text(events, time.time())), _ask).run(sock, lines_of(0))
+    comeback = Comeback(wanted=wait)
+
+    def show(events: list[Event]) -> None:
+        output.show(display.text(events, time.time()))
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError):
+            output.write(2, display.note(text, time.time()).encode())
+
+    batches = lines_of(0)  # none is taken before the stay is open
+    told = ""
+    while True:
+        stay = Stay(password)
+        try:
+            with connect(target) as sock, contextlib.suppress(BrokenPipeError):  # nobody reads on: ``| head -1``
+                stay = Stay(password, target=target, now=time.monotonic())
+                Filter(stay, show, _ask, tell).run(sock, batches)
+            return
+        except NetworkError as error:
+            delay = comeback.delay(time.monotonic(), final=stay.stage is Stage.OPEN or bool(stay.final))
+            if delay is None:
+                raise
+            if told != f"{error}":
+                told = f"{error}"
+                tell(f"{told}: trying again")
+        time.sleep(delay)
 
 
 class Filter:
@@ -45,15 +70,22 @@ class Filter:
     Args:
         stay: at its beginning.
         show: called with the events of each read.
-        ask: called for the password when the room needs one and the stay has none.
+        ask: called for the password when the room needs one and the stay has none, and again if that is wrong.
+        tell: called with a hint, in the thread that sends.
     """
 
     def __init__(
-        self, stay: Stay, show: Callable[[list[Event]], None], ask: Callable[[], bytes | None] = lambda: None
+        self,
+        stay: Stay,
+        show: Callable[[list[Event]], None],
+        ask: Callable[[], bytes | None] = lambda: None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._stay = stay
         self._show = show
         self._ask = ask
+        self._tell = tell
+        self._asking = stay.password is None
         self._turn = threading.Condition()  # guards the echoes: one thread says lines, the other hears them
         self._begun = threading.Event()  # what the server said first has been shown, or will never be
 
@@ -86,12 +118,16 @@ class Filter:
         if self._stay.stage is Stage.OPEN:
             self._begun.set()
             return
+        if self._asking:
+            self._stay.ask_again()
         if self._stay.stage is Stage.ASKED and self._stay.password is None and not self._stay.ended:
             self._stay.password = self._ask()
         pump.send(self._stay.answer(time.monotonic()))
 
     def _texts(self, batches: Iterable[list[bytes]]) -> Iterator[bytes]:
         """What is to be sent, in the thread that sends."""
+        if not self._begun.wait(QUIET) and self._stay.unheard:
+            self._tell(UNHEARD)
         self._begun.wait()
         if self._stay.stage is not Stage.OPEN:
             return

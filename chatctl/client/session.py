@@ -5,6 +5,7 @@ ends. Time enters as an argument, in seconds of any clock that goes on.
 """
 
 import math
+import re
 from collections.abc import Callable
 
 from chatctl import wire
@@ -13,11 +14,14 @@ from chatctl.client.members import Members
 from chatctl.errors import ChatctlError, InputError, NetworkError, PasswordError
 from chatctl.password import check
 from chatctl.peer.comeback import Comeback
-from chatctl.peer.stay import Stage, Stay
+from chatctl.peer.stay import UNHEARD, Stage, Stay
 from chatctl.peer.typed import lines_in
 from chatctl.wire import Event, Kind
 
 _NAMED = 5  # lines that are repeated when they may not have been sent
+_SHOWN = 20  # names of those who are here
+_TOO_LONG = re.compile(r"line too long, not sent: it may have (\d{1,9}) bytes")
+_AGAIN = 2.0  # seconds between two Ctrl-C that leave
 
 
 class Session:
@@ -25,31 +29,49 @@ class Session:
 
     Args:
         dialer: makes the connections.
-        password: for a room that needs one; None: it is asked for, see `secret`.
+        password: for a room that needs one; None: it is asked for, see `secret`, and again if it is wrong.
         reconnect: come back when a connection is lost.
+        wait: try again likewise until this member was inside once.
         note: tells the person something.
 
-    ``members``: who is in the room.
+    ``members``: who is in the room. ``returned``: a line that the room has refused, to be taken into the editor again.
     """
 
-    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, note: Callable[[str], None]
+    ) -> None:
         self.members = Members()
         self._dialer = dialer
         self._password = password
-        self._comeback = Comeback(wanted=reconnect)
+        self._asking = password is None
+        self._comeback = Comeback(wanted=reconnect or wait)
+        self._reconnect = reconnect
+        self._wait = wait
         self._note = note
         self._stay = Stay(password)
         self._status = "connecting"
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
+        self._interrupted = -math.inf  # when Ctrl-C was hit last
+        self._longest: int | None = None  # bytes of a line, once the room has said it
+        self.returned: str | None = None
 
-    def prompt(self) -> str:
-        """What stands before the line that is edited: how the connection is, or how many are online."""
+    def prompt(self, now: float) -> str:
+        """What stands before the line that is edited: how the connection is, or how many are online.
+
+        Lines that have not come back for a second are counted: the server may hang.
+        """
         if self.secret:
             return "Password: "
         if self._status or self.members.users is None:
             return f"[{self._status}] > "
-        return f"[{wire.online(self.members.users)}] > "
+        late = self._stay.echoes.late(now)
+        return f"[{wire.online(self.members.users)}{f', {late:,} unsent' if late else ''}] > "
+
+    def look(self) -> None:
+        """Give a hint when the server has said nothing for some time."""
+        if self._dialer.up and self._stay.unheard:
+            self._note(UNHEARD)
 
     @property
     def secret(self) -> bool:
@@ -79,24 +101,42 @@ class Session:
         if lines and not self.open:
             self._note("not connected: the line stays where it is")
             return False
+        if long := [line for line in lines if self._longest is not None and len(line) > self._longest]:
+            self._note(f"too long, not sent: it may have {self._longest:,} bytes a line, and has {len(long[0]):,}")
+            return False
         self._dialer.send(b"".join(self._stay.send(line, now) for line in lines))
         return True
 
     def understand(self, data: bytes) -> list[Event]:
         """Take account of what the server says; nothing is its end. Then `answer`."""
         events = self._stay.understand(data)
-        for event in (*self._stay.question.take(), *events):
+        if self._asking:
+            self._stay.ask_again()
+        listed = self._stay.question.take()
+        if listed:
+            self._note(_here(listed))
+        for event in (*listed, *events):
             self.members.learn(event)
+            if event.kind is Kind.ANSWER and (limit := _TOO_LONG.fullmatch(event.text)):
+                self._refused(int(limit[1]))
             if event.kind is Kind.CONNECTED:
                 self._entered = True
                 self._status = self._trouble = ""
         return events
 
+    def _refused(self, limit: int) -> None:
+        """A line was longer than the room allows: give it back."""
+        self._longest = limit
+        line = self._stay.echoes.refuse(limit)
+        if line is not None:
+            self._note(f"it has {len(line):,} bytes")
+            self.returned = line.decode()
+
     def answer(self, now: float) -> None:
         """Do what the server waits for, after `understand`.
 
         Raises:
-            PasswordError: the room has another password than was given.
+            PasswordError: the room has another password than was given, or than were typed.
         """
         if not self.secret and (text := self._stay.answer(now)):
             self._dialer.send(text)
@@ -105,6 +145,7 @@ class Session:
         """A connection has been made."""
         self._stay = mark.stay
         self._stay.password = self._password
+        self._longest = None
         self._comeback.begin(now)
 
     def end(self, mark: Down, now: float) -> float | None:
@@ -125,7 +166,7 @@ class Session:
             raise PasswordError("the room needs a password, and did not wait any longer for it")
         if stay.final:
             raise NetworkError(f"the server ended this: {stay.final}")
-        delay = self._comeback.delay(now, final=not self._entered)
+        delay = self._comeback.delay(now, final=not (self._reconnect if self._entered else self._wait))
         if delay is None:
             raise NetworkError(stay.trouble)
         if stay.trouble != self._trouble:
@@ -141,6 +182,14 @@ class Session:
         """Make the next attempt."""
         self._status = "connecting"
         self._dialer.dial()
+
+    def interrupt(self, now: float) -> bool:
+        """Whether Ctrl-C on an empty line leaves: the second within `_AGAIN` seconds does, as one is easily hit."""
+        again = now - self._interrupted <= _AGAIN
+        self._interrupted = now
+        if not again:
+            self._note("Ctrl-C again to leave")
+        return again
 
     def leave(self) -> None:
         """Close this side's end of the connection, once everything that was said is sent."""
@@ -159,3 +208,12 @@ class Session:
             self._note(f"maybe not sent: {line.decode()}")
         if len(lines) > _NAMED:
             self._note(f"maybe not sent: {len(lines) - _NAMED:,} more lines")
+
+
+def _here(listed: list[Event]) -> str:
+    """Who is here, in a line, from an answer to ``/who``."""
+    names = [event.text.split()[0] for event in listed[1:] if not event.text.endswith(" (you)")]
+    if not names:
+        return "nobody else is here"
+    shown, more = names[:_SHOWN], len(names) - _SHOWN
+    return f"here: {', '.join(shown)}{f', {more:,} more' if more > 0 else ''} and you"

@@ -22,7 +22,8 @@ from chatctl.client.dialer import Dialer, Down, Mark, Up
 from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
-from chatctl.peer.stay import is_quit
+from chatctl.peer.echoes import LATE
+from chatctl.peer.stay import QUIET, is_quit
 from chatctl.room.commands import MEMBERS
 from chatctl.screen.flusher import Flusher
 from chatctl.wire import Kind
@@ -43,17 +44,18 @@ class Terminal:
     Args:
         dialer: is at its first attempt by now, while this module and others load.
         password: for a room that needs one; None: it is asked for.
-        reconnect: come back when the connection is lost.
+        reconnect, wait: see `Session`.
         look: of the `Display`.
     """
 
-    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, **look: Any) -> None:
+    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, **look: Any) -> None:
         self._backlog = dialer.backlog
-        self._session = Session(dialer, password, reconnect=reconnect, note=self._note)
+        self._session = Session(dialer, password, reconnect=reconnect, wait=wait, note=self._note)
         self._display = Display(**look, width=lambda: os.get_terminal_size(1).columns)
         self._color = bool(look.get("color"))
         self._editor: Editor | None = None  # it takes a while to load
         self._came = asyncio.Event()
+        self._hurry = asyncio.Event()  # the next attempt is wanted now
         self._signal: int | None = None
         self._failure: ChatctlError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +76,7 @@ class Terminal:
             NetworkError: there is no connection, or it was lost for good.
             PasswordError: the room needs a password that is not the one given.
             OutputError: the terminal is gone.
-            KeyboardInterrupt: Ctrl-C on an empty line.
+            KeyboardInterrupt: Ctrl-C twice on an empty line.
         """
         loop = asyncio.get_running_loop()
         self._backlog.wake = functools.partial(_wake, loop, self._came.set)
@@ -118,11 +120,15 @@ class Terminal:
 
     def prompt(self) -> str:
         """See `Session.prompt`."""
-        return self._session.prompt()
+        return self._session.prompt(time.monotonic())
 
     def secret(self) -> bool:
         """See `Session.secret`."""
         return self._session.secret
+
+    def interrupt(self) -> bool:
+        """See `Session.interrupt`."""
+        return self._session.interrupt(time.monotonic())
 
     def completions(self, word: str, *, first: bool) -> list[str]:
         """Commands where one can stand, names elsewhere."""
@@ -140,10 +146,15 @@ class Terminal:
 
             for line in ("the keys:", *KEYS, "the server's commands:"):
                 self._note(line)
+        if not text:
+            self._hurry.set()
         if is_quit(text) and not self._session.open:
             self._end(None)
             return True
-        return self._session.say(text, time.monotonic())
+        if not self._session.say(text, time.monotonic()):
+            return False
+        asyncio.get_running_loop().call_later(LATE, self._refresh)
+        return True
 
     # What comes
 
@@ -174,12 +185,17 @@ class Terminal:
         if text := self._display.text(events, time.time()):
             self._print(text)
         self._session.answer(time.monotonic())
+        if (line := self._session.returned) is not None:
+            self._session.returned = None
+            if not (self._editor and self._editor.put_back(line)):
+                self._note(f"not sent: {line}")
 
     def _mark(self, mark: Mark) -> None:
         """A connection begins or ends here."""
         try:
             if isinstance(mark, Up):
                 self._session.begin(mark, time.monotonic())
+                asyncio.get_running_loop().call_later(QUIET, self._session.look)
                 return
             self._show(b"")
             delay = self._session.end(mark, time.monotonic())
@@ -191,12 +207,14 @@ class Terminal:
             self._refresh()
 
     async def _come_back(self, delay: float) -> None:
-        """Wait so many seconds, saying so, and connect."""
+        """Wait so many seconds, saying so, or until Enter is hit on an empty line, and connect."""
         due = time.monotonic() + delay
-        while (left := due - time.monotonic()) > 0:
+        self._hurry.clear()
+        while (left := due - time.monotonic()) > 0 and not self._hurry.is_set():
             self._session.wait(left)
             self._refresh()
-            await asyncio.sleep(min(left, 1))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, 1))
         self._session.dial()
         self._refresh()
 

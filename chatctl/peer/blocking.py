@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from chatctl.errors import unreachable
 from chatctl.keepalive import keep_alive
-from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target, unreachable
+from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target
 
 CHUNK = 65536
 """Bytes read at a time."""

@@ -6,6 +6,9 @@ from collections import deque
 OVERDUE = 10.0
 """Seconds after which an echo is not waited for any longer."""
 
+LATE = 1.0
+"""Seconds after which an echo is late, so that who has said the line wants to know."""
+
 WINDOW = 256 * 1024
 """Bytes sent ahead of their echoes, at most: who reads its own lines more slowly than it sends would be cut."""
 
@@ -24,6 +27,7 @@ class Echoes:
         self._passed_over = 0
         self._window: float = WINDOW
         self._due: deque[bytes] = deque()
+        self._said_at: deque[float] = deque()  # of each of those
 
     @property
     def missing(self) -> int:
@@ -35,9 +39,14 @@ class Echoes:
         """The lines whose echoes may still come."""
         return list(self._due)
 
+    def late(self, now: float) -> int:
+        """How many lines have been due for longer than `LATE`."""
+        return sum(at <= now - LATE for at in self._said_at)
+
     def say(self, line: bytes, now: float) -> None:
         """A line is sent, as others will see it."""
         self._due.append(line)
+        self._said_at.append(now)
         self.said += 1
         self.unechoed += len(line)
         self.patience = now + OVERDUE
@@ -46,10 +55,27 @@ class Echoes:
         """Strike off a line that has come back; those sent before it were refused by the server."""
         if not self._due or (self._due[0] != line and line not in self._due):
             return
-        while (due := self._due.popleft()) != line:
+        while self._strike() != line:
             self._passed_over += 1
-            self.unechoed -= len(due)
+
+    def refuse(self, limit: int) -> bytes | None:
+        """Strike off the first line of more than so many bytes, which the server has refused; None: there is none."""
+        found = next((index for index, line in enumerate(self._due) if len(line) > limit), None)
+        if found is None:
+            return None
+        self._due.rotate(-found)
+        self._said_at.rotate(-found)
+        line = self._strike()
+        self._due.rotate(found)
+        self._said_at.rotate(found)
+        self._passed_over += 1
+        return line
+
+    def _strike(self) -> bytes:
+        self._said_at.popleft()
+        line = self._due.popleft()
         self.unechoed -= len(line)
+        return line
 
     def hold(self, now: float) -> float | None:
         """Until when, at most, nothing more should be sent, as too many echoes are due; None: the next line may be.

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from chatctl.errors import unreachable
 from chatctl.keepalive import keep_alive
-from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target, unreachable
+from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target
 
 _FRESH = 5.0  # seconds for which the addresses of a name are not looked up again
 

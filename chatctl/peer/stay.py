@@ -17,7 +17,6 @@ these. One thread may decrypt while another one encrypts, and a third understand
 import enum
 import errno
 import math
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
@@ -38,11 +37,16 @@ PATIENCE = 10.0
 SILENCE = 30.0
 """Seconds to wait for the server's first line; a TLS port lets a plain client wait for 10."""
 
+QUIET = 2.0
+"""Seconds after which a server that has said nothing to somebody who speaks plain text may be waiting for TLS."""
+
+UNHEARD = "connected, but the server says nothing yet: does the room speak TLS (--tls)?"
+"""What to tell that one."""
+
 DEAD = 60
 """Seconds after which a server whose machine has gone is given up."""
 
-_ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
-
+_TRIES = 3  # passwords that a server lets somebody try over one connection
 _TOO_LONG = f"(a line of more than {MAX_LINE} bytes was left out)"
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
 
@@ -93,6 +97,7 @@ class Stay:
         self.question = Question(wanted=curious)
         self._error: OSError | NetworkError | None = None
         self._entered = False
+        self._wrong = 0  # passwords, so far
         self._begun = False  # something was sent
         self._decoder = LineDecoder(MAX_LINE)
         self._last: Event | None = None
@@ -197,10 +202,16 @@ class Stay:
             return self.question.ask()
         return b""
 
+    def ask_again(self) -> None:
+        """Forget a wrong password, so that another may be given: for who types it, after `understand`."""
+        if self.stage is Stage.REJECTED and self._wrong < _TRIES:
+            self.password = None
+            self.stage = Stage.ASKED
+
     def understand(self, text: bytes, *, skim: bool = False) -> list[Event]:
         """The events in a text; no text is its end. Then send what `answer` returns."""
         if skim:
-            text = self._skimmed(text)
+            text = wire.skimmed(text, begun=self._decoder.begun)
         items = self._decoder.feed(text) if text else self._decoder.finish()
         events = [self._event(item) for item in items]
         if self.question.pending:
@@ -243,21 +254,17 @@ class Stay:
         return "" if self.leaving else "the server went away"
 
     @property
+    def unheard(self) -> bool:
+        """Whether the connection is in plain text, and the server has said nothing at all."""
+        return self._layer is None and self._last is None and not self.ended
+
+    @property
     def final(self) -> str | None:
         """The server's last word, if who gets that must not come back by itself."""
         last = self._last
         return last.text if last and last.kind is Kind.ANSWER and last.text.startswith(words.FINAL) else None
 
     # What the server says
-
-    def _skimmed(self, data: bytes) -> bytes:
-        """The same without whole lines that others say."""
-        end = data.rfind(b"\n")
-        begin = data.find(b"\n") if self._decoder.begun else -1
-        if begin == end:
-            return data
-        kept = b"".join(_ABOUT_ME.findall(b"\n" + data[:end], begin + 1))
-        return data[: begin + 1] + (kept + b"\n").removeprefix(b"\n") + data[end + 1 :]
 
     def _event(self, item: bytes | Rejected) -> Event:
         event = wire.parse(_TOO_LONG if isinstance(item, Rejected) else item.decode())
@@ -278,6 +285,7 @@ class Stay:
         if self.stage is Stage.WAITING and text == words.NEEDS_PASSWORD:
             self.stage = Stage.ASKED
         elif self.stage is Stage.ANSWERED and text == words.WRONG_PASSWORD:
+            self._wrong += 1
             self.stage = Stage.REJECTED
         else:
             self.refusal = text
@@ -287,13 +295,6 @@ class Stay:
 def is_quit(line: str) -> bool:
     """Whether a line that is sent asks the server to end the stay."""
     return line.split()[:1] == ["/quit"]
-
-
-def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
-    """The error for a server to which there is no connection, in words."""
-    reason = getattr(error, "strerror", None) or str(error) or "timed out"
-    hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
-    return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")
 
 
 def _cut_off(reason: str) -> ConnectionResetError:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chatctl.errors import InputError
 from chatctl.peer.stay import MAX_LINE
-from chatctl.wire import LineDecoder, Rejected, clean
+from chatctl.wire import LineDecoder, Rejected, clean, escaped
 
 _CHUNK = 65536  # bytes read at a time
 
@@ -34,13 +34,18 @@ def lines_of(descriptor: int) -> Iterator[list[bytes]]:
 
 
 def lines_in(text: str) -> list[bytes]:
-    """The clean lines of a text that was typed, composed (NFC), so that all members get the same bytes for it.
+    """The clean lines to send for a text that was typed, composed (NFC), so that all members get the same bytes for it.
+
+    A single line may be a command. Several have been pasted, and are text: each is said, whatever it begins with, and a
+    blank one as one blank, as empty lines are none on the wire.
 
     Raises:
         InputError: a line is longer than `MAX_LINE`.
     """
     typed = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # terminals are read that way
-    lines = [clean(line).encode() for line in unicodedata.normalize("NFC", typed).split("\n")]
+    lines = [clean(line).encode() for line in unicodedata.normalize("NFC", typed).strip("\n").split("\n")]
+    if len(lines) > 1:
+        lines = [escaped(line) or b" " for line in lines]
     return clean_lines([line if len(line) <= MAX_LINE else Rejected.TOO_LONG for line in lines if line])
 
 

@@ -8,6 +8,7 @@ mode would be echoed into the text by the kernel, and Ctrl-C and Ctrl-D lost; so
 
 import os
 import re
+import select
 import signal
 import sys
 import threading
@@ -37,10 +38,10 @@ PASTE = 5
 _REMEMBERED = 4096  # characters of an entry in the history
 
 KEYS = [
-    "Enter       say the line",
+    "Enter       say the line; on an empty one, while offline: connect now",
     "Tab         complete a command or the name of a member",
     "Up, Down    earlier lines, those that begin like what is typed; Ctrl-R searches them",
-    "Ctrl-C      clear the line; on an empty one: leave at once",
+    "Ctrl-C      clear the line; on an empty one, twice: leave at once",
     "Ctrl-D      on an empty line: leave",
     "Ctrl-L      draw the screen anew",
     "Ctrl-Z      suspend; fg comes back",
@@ -59,6 +60,9 @@ class Talk(Protocol):
 
     def submit(self, text: str) -> bool:
         """Say what was typed, or pasted; False: it must be kept."""
+
+    def interrupt(self) -> bool:
+        """Whether Ctrl-C on an empty line ends the editor."""
 
     def completions(self, word: str, *, first: bool) -> list[str]:
         """What a word may become, which is the first of the line or not."""
@@ -109,7 +113,7 @@ class Editor:
         """Edit until `end`; when this is called again, what was typed is still there.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C on an empty line.
+            KeyboardInterrupt: Ctrl-C on an empty line, when `Talk.interrupt` has it so.
             EOFError: Ctrl-D on an empty line.
         """
         self._keep_apart()
@@ -133,6 +137,14 @@ class Editor:
         self._keep_apart()
         typed, held = self._aside or (self._session.default_buffer.document, self._held)
         return "\n".join(text for text in (held, typed.text) if text)
+
+    def put_back(self, text: str) -> bool:
+        """Have something be edited that could not be said; False: there is something else by now."""
+        buffer = self._session.default_buffer
+        if self._aside is not None or self._held or buffer.text:
+            return False
+        buffer.document = Document(text)
+        return True
 
     def above(self, text: str) -> None:
         """Print finished lines above the prompt.
@@ -217,7 +229,7 @@ class Editor:
             self._held = ""
         elif self._session.default_buffer.text:
             self._session.default_buffer.reset()
-        else:
+        elif self._talk.interrupt():
             get_app().exit(exception=KeyboardInterrupt)
 
     def _bindings(self) -> KeyBindings:
@@ -234,6 +246,10 @@ class Editor:
         @keys.add("c-z")
         def _(event: KeyPressEvent) -> None:
             self._suspend()
+
+        @keys.add("tab", filter=Condition(_more_comes))  # in a paste that the terminal does not mark as one
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\t")
 
         secret = Condition(self._talk.secret)
         for key in ("c-r", "c-s", "tab"):  # a password is not to be looked for
@@ -253,6 +269,12 @@ class _Completer(Completer):
         *others, word = re.split(r"\s", document.text_before_cursor)
         for completion in self._talk.completions(word, first=not others):
             yield Completion(completion, start_position=-len(word))
+
+
+def _more_comes() -> bool:
+    """Whether there is more behind the key that is acted on: in the same read, or in the terminal."""
+    app = get_app()
+    return bool(app.key_processor.input_queue or select.select([app.input.fileno()], [], [], 0)[0])
 
 
 def _suspend() -> None:

@@ -25,7 +25,7 @@ who cannot come in, or has to go), `address`. Nothing in it does I/O.
 from chatctl.wire.address import Address, host_and_port
 from chatctl.wire.events import Event, Kind
 from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean, escaped, said
-from chatctl.wire.text import answer, online, parse, started
+from chatctl.wire.text import answer, online, parse, skimmed, started
 
 __all__ = [
     "MAX_LINE",
@@ -41,5 +41,6 @@ __all__ = [
     "online",
     "parse",
     "said",
+    "skimmed",
     "started",
 ]

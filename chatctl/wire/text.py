@@ -64,6 +64,21 @@ def online(users: int) -> str:
     return f"{users} {'user' if users < 2 else 'users'} online"
 
 
+def skimmed(text: bytes, *, begun: bool) -> bytes:
+    """A text without whole lines that others say: its first, which may have begun before it, and its last stay.
+
+    Args:
+        text: of a server.
+        begun: whether it goes on with a line.
+    """
+    end = text.rfind(b"\n")
+    begin = text.find(b"\n") if begun else -1
+    if begin == end:
+        return text
+    kept = b"".join(_ABOUT_ME.findall(b"\n" + text[:end], begin + 1))
+    return text[: begin + 1] + (kept + b"\n").removeprefix(b"\n") + text[end + 1 :]
+
+
 def _said(name: str, lines: Sequence[bytes]) -> bytes:
     head = b"[%b] " % name.encode()
     return head + (b"\n" + head).join(lines) + b"\n"
@@ -77,6 +92,7 @@ _RENAMED = re.compile(r"= The user (\S+) is now (\S+)")
 _ACTED = re.compile(r"\* (\S+) (.*)", re.DOTALL)
 _PRIVATE = re.compile(r"\((?:You to (\S+?)|(\S+) to You)\) (.*)", re.DOTALL)
 _SAID = re.compile(r"\[(\S+?)\] (.*)", re.DOTALL)
+_ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
 
 
 def parse(line: str) -> Event:

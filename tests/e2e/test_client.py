@@ -10,7 +10,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.conftest import Window, run
+from tests.e2e.conftest import WELCOME, Window, run
+from tests.e2e.screen import Place
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 
@@ -154,6 +155,54 @@ def test_bad_addresses(command: str) -> None:
         assert result.returncode == 1
         assert result.stderr.count("\n") == 1
         assert f"{host} port {free}" in result.stderr
+
+
+def test_waiting_for_a_server(place: Place) -> None:
+    """A filter that is to wait for a server says why, once, and sends its input to the first that lets it in."""
+    place.shut()
+    with subprocess.Popen(
+        [*COMMAND, "client", "127.0.0.1", str(place.port), "--wait"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as client:
+        assert client.stdin
+        assert client.stderr
+        client.stdin.write(b"hi\n")
+        client.stdin.close()
+        client.stdin = None
+        reason = client.stderr.readline().decode()
+        assert reason.startswith("-- cannot connect to")
+        assert reason.endswith("Connection refused: is the server running?: trying again\n")
+        place.open()
+        place.accept("! server full").close()
+        far = place.accept(WELCOME)
+        assert far.hear() == "hi"
+        far.close()
+        _, errors = client.communicate(timeout=PATIENCE)
+    assert client.returncode == 0
+    assert errors.decode().splitlines() == ["-- the server refused: server full: trying again"]
+
+
+def test_a_server_that_says_nothing(place: Place) -> None:
+    """The filter gives a hint on stderr that it may speak TLS, and goes on."""
+    with subprocess.Popen(
+        [*COMMAND, "client", "127.0.0.1", str(place.port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as client:
+        far = place.accept("")
+        assert client.stderr
+        hint = client.stderr.readline().decode()
+        assert hint == "-- connected, but the server says nothing yet: does the room speak TLS (--tls)?\n"
+        far.tell(WELCOME)
+        assert far.hear() == ""
+        far.close()
+        output, errors = client.communicate(timeout=PATIENCE)
+    assert (output.decode(), errors, client.returncode) == (f"{WELCOME}\n", b"", 0)
 
 
 def test_interrupt_while_nothing_happens(room: Room) -> None:

@@ -95,7 +95,7 @@ def test_a_password_that_is_not_needed(program: Callable[..., Program], secret: 
 
 @both
 def test_a_wrong_password(program: Callable[..., Program], secret: list[str], command: str) -> None:
-    """It is tried once; the status is 4, and nothing of the input is sent."""
+    """One from a file is tried once; the status is 4, and nothing of the input is sent."""
     member = program(command, *secret)
     member.type("hi")
     member.tell(ASKED)
@@ -140,6 +140,32 @@ def test_a_password_at_the_terminal(asked: tuple[Window, socket.socket]) -> None
     peer.sendall(b"[You] hi\n")
     client.until("[You] hi")
     assert client.screen() == [ASKED, "Password:", WELCOME, "hi", "[You] hi"]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_wrong_password_at_the_terminal(asked: tuple[Window, socket.socket], right: bool) -> None:
+    """It is asked for again, three times in all, and not shown; then it is 4, or what is typed is said."""
+    client, peer = asked
+    said = peer.makefile("rb")
+    for guess in (b"one\n", b"two\n", b"three\n"):
+        client.type(guess.decode().rstrip())
+        assert said.readline() == guess
+        if guess == b"two\n" and right:
+            peer.sendall(f"{WELCOME}\n".encode())
+            client.until(WELCOME)
+            client.type("hi")
+            assert said.readline() == b"hi\n"
+            return
+        peer.sendall(f"{WRONG}\n".encode())
+        if guess != b"three\n":
+            client.process.expect_exact("Password: ")
+    assert client.end() == 4
+    assert client.screen() == [
+        ASKED,
+        *["Password:", WRONG] * 3,
+        f"chatctl client: the room has another password: {GIVE}"[:80],
+        f"chatctl client: the room has another password: {GIVE}"[80:],
+    ]
 
 
 @pytest.mark.parametrize(

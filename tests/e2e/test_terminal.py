@@ -191,6 +191,23 @@ def test_coming_back(place: Place, screen: Callable[..., Screen]) -> None:
     assert far.hear() == ""
 
 
+def test_enter_comes_back_at_once(inside: tuple[Screen, Far], place: Place) -> None:
+    """On an empty line, while offline, it connects, however long there was to wait."""
+    client, far = inside
+    place.shut()
+    far.close()
+    client.until_text("[offline, again in")
+    while not re.search(r"again in \d\d s", client.rows[-1]):  # each attempt has the next one wait longer
+        client.type("\r")
+        client.until_text("[offline, again in")
+    begun = time.monotonic()
+    place.open()
+    client.type("\r")
+    place.accept()
+    assert time.monotonic() - begun < 5
+    client.until_text(PROMPT)
+
+
 def test_maybe_not_sent(inside: tuple[Screen, Far], place: Place) -> None:
     """What did not come back before the connection broke is named, and not sent again."""
     client, far = inside
@@ -212,6 +229,57 @@ def test_a_server_that_is_not_there(place: Place, screen: Callable[..., Screen])
     client = screen(place.port)
     assert client.end() == 1
     assert "Connection refused: is the server running?" in "".join(client.rows)
+
+
+def test_waiting_for_a_server(place: Place, screen: Callable[..., Screen]) -> None:
+    """Who wants to wait for one is told so, and is let in when it is there; what was typed meanwhile stays."""
+    place.shut()
+    client = screen(place.port, "--wait")
+    client.until_text("server running?")
+    client.until_text("[offline, again in")
+    client.type("keep me")
+    client.until_text("] > keep me")
+    place.open()
+    place.accept()
+    client.until_text(f"{PROMPT} keep me")
+
+
+def test_a_server_that_hangs(inside: tuple[Screen, Far]) -> None:
+    """A line that does not come back for a second is counted in the prompt, until it does."""
+    client, far = inside
+    client.type("hello?\r")
+    assert far.hear() == "hello?"
+    client.until_text("[3 users online, 1 unsent] >")
+    far.tell("[You] hello?")
+    client.until_text(PROMPT)
+
+
+def test_plain_text_to_a_room_with_tls(place: Place, screen: Callable[..., Screen]) -> None:
+    """There is a hint when a server says nothing for two seconds."""
+    client = screen(place.port)
+    place.accept("")
+    client.until_text("the server says nothing yet: does the room speak TLS")
+
+
+def test_a_line_that_is_too_long(room: Room, screen: Callable[..., Screen]) -> None:
+    """It comes back into the prompt, whole, and the note says how long it is."""
+    watcher = room.peer()
+    client = screen(room.port, "--no-timestamps")
+    client.until_text("here: ")
+    client.type("x" * 4099 + "y\r")
+    client.until_text("-- it has 4,100 bytes")
+    client.until_text("xy")
+    client.type(BACKSPACE * 4 + "\r")
+    assert watcher.until("xxx")[-1].endswith("] " + "x" * 4096)
+
+
+def test_who_is_here(room: Room, screen: Callable[..., Screen]) -> None:
+    """They are named at once, and Tab completes them."""
+    peer = room.peer()
+    client = screen(room.port, "--no-timestamps")
+    client.until_text(f"-- here: {peer.name} and you")
+    client.type("127\t\t")
+    client.until(lambda screen: any(row.strip() == peer.name for row in screen.rows))
 
 
 def test_no_reconnect(place: Place, screen: Callable[..., Screen]) -> None:
@@ -325,7 +393,7 @@ def test_what_was_not_said_is_not_remembered(inside: tuple[Screen, Far], place: 
     client.until_text("[offline")
     client.type("never said\r")
     client.until_text("not connected")
-    client.type("\x03\x03")
+    client.type("\x03\x03\x03")
     assert client.end() == 130
     assert "never said" not in (tmp_path / ".local/state/chatctl/history").read_text()
 
@@ -335,7 +403,7 @@ def test_ctrl_c_names_what_may_be_lost(inside: tuple[Screen, Far]) -> None:
     client, far = inside
     client.type("in flight\r")
     assert far.hear() == "in flight"
-    client.type("\x03")
+    client.type("\x03\x03")
     assert client.end() == 130
     assert "-- maybe not sent: in flight" in client.rows
 
@@ -351,12 +419,16 @@ def test_quitting(inside: tuple[Screen, Far]) -> None:
 
 
 def test_ctrl_c(inside: tuple[Screen, Far]) -> None:
-    """It clears the line; on an empty one it ends with 130."""
+    """It clears the line; on an empty one it says that another one leaves, and that ends with 130."""
     client, _ = inside
     client.type("something")
     client.until_row("something")
     client.type("\x03")
     client.until_row("")
+    assert not any("again" in row for row in client.rows)
+    client.type("\x03")
+    client.until_text("-- Ctrl-C again to leave")
+    client.until_text(PROMPT)
     client.type("\x03")
     assert client.end() == 130
     assert client.modes == client.before
@@ -376,8 +448,8 @@ def test_ctrl_d(inside: tuple[Screen, Far]) -> None:
     assert "maybe not sent" not in " ".join(client.rows)
 
 
-@pytest.mark.parametrize(("key", "status"), [("\x03", 130), ("\x04", 0)])
-def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], key: str, status: int) -> None:
+@pytest.mark.parametrize(("keys", "status"), [("\x03\x03", 130), ("\x04", 0)])
+def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], keys: str, status: int) -> None:
     """On a slow terminal, with megabytes waiting for it, the keys that end still end at once."""
     client = screen(place.port, rate=400_000)
     far = place.accept()
@@ -387,7 +459,7 @@ def test_ends_in_a_flood(place: Place, screen: Callable[..., Screen], key: str, 
     )
     client.until(lambda screen: any(re.search(r"number \d{4}", row) for row in screen.rows))
     begun = time.monotonic()
-    client.type(key)
+    client.type(keys)
     assert client.end() == status
     assert time.monotonic() - begun < 2.0  # 0.5 on a machine that does nothing else
     assert not any("number 39999 " in row for row in client.rows)
@@ -553,6 +625,50 @@ def test_completion(inside: tuple[Screen, Far]) -> None:
         client.until_row("")
 
 
+CODE = """\
+#!/usr/bin/env tcc -run
+// say hello
+
+/* a comment */
+/usr/bin/env
+\tint main(void) {
+\t\treturn puts("/who");\t}
+/who"""
+
+
+def test_pasted_code(room: Room, screen: Callable[..., Screen]) -> None:
+    """Every line of it is said, whatever it begins with, and others see it byte for byte; a blank line is one blank."""
+    client = screen(room.port)
+    client.until_text("[1 user online] >")
+    with (
+        room.peer() as peer,
+        subprocess.Popen(
+            [*COMMAND, "client", "127.0.0.1", str(room.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+        ) as piped,
+    ):
+        client.until_text("[3 users online] >")
+        client.type(f"\x1b[200~{CODE}\n\x1b[201~")
+        client.until_text("[paste: 8 lines, Enter sends, Ctrl-C drops] >")
+        client.type("\r")
+        expected = [line or " " for line in CODE.split("\n")]
+        assert [line.partition("] ")[2] for line in peer.until("^\\[.*/who$")[-8:]] == expected
+        assert piped.stdout
+        assert piped.stdout.readline().endswith(b"(3 users online)\n")
+        said = [piped.stdout.readline().decode().partition("] ")[2] for _ in expected]
+        assert said == [f"{line}\n" for line in expected]
+        piped.kill()
+
+
+def test_pasted_tabs(inside: tuple[Screen, Far]) -> None:
+    """In a paste that the terminal does not mark, tabs are text, also where they follow what could be completed."""
+    client, far = inside
+    client.type("\tint x;\r/w\t1\ta\r" + "a\tb" * 600 + "\r")
+    assert [far.hear() for _ in range(3)] == ["\tint x;", "/w\t1\ta", "a\tb" * 600]
+
+
 def test_help(inside: tuple[Screen, Far]) -> None:
     """/help lists the keys here, and asks the server for its commands."""
     client, far = inside
@@ -591,7 +707,12 @@ def test_another_address(place: Place, screen: Callable[..., Screen]) -> None:
     far.tell("[a:1] hey 192.0.2.7:5000")
     client.until_text("hey 192")
     assert client.raw.count(b"\x07") == 1
-    assert client.rows[:3] == [WELCOME, f"[a:1] hey {name}, who is that?", "[a:1] hey 192.0.2.7:5000"]
+    assert client.rows[:4] == [
+        WELCOME,
+        "-- nobody else is here",
+        f"[a:1] hey {name}, who is that?",
+        "[a:1] hey 192.0.2.7:5000",
+    ]
     client.type("192\t")
     client.until_row("192.0.2.7:5000")
 
@@ -698,12 +819,27 @@ def test_no_history_at_the_password(place: Place, screen: Callable[..., Screen])
 
 
 def test_a_wrong_password(place: Place, screen: Callable[..., Screen]) -> None:
-    """It ends the client with 4."""
+    """One that was not typed ends the client with 4."""
     client = screen(place.port, CHATCTL_PASSWORD="guess")
     far = place.accept(ASKED)
     assert far.hear() == "guess"
     far.tell("! wrong password")
     assert client.end() == 4
+    assert any("the room has another password" in row for row in client.rows)
+
+
+def test_a_wrong_password_is_typed_anew(place: Place, screen: Callable[..., Screen]) -> None:
+    """It is asked for again in the same client, and what is typed there is not shown; the third wrong one ends it."""
+    client = screen(place.port, "--no-timestamps")
+    far = place.accept(ASKED)
+    for tried, guess in enumerate(("sesame", "hunter2", "swordfish")):
+        client.until(lambda screen, tried=tried: screen.rows[1:] == ["! wrong password"] * tried + ["Password:"])  # type: ignore[misc]
+        client.type(f"{guess}\r")
+        assert far.hear() == guess
+        far.tell("! wrong password")
+    assert client.end() == 4
+    assert client.rows.count("! wrong password") == 3
+    assert not re.search(rb"sesame|hunter2|swordfish", client.raw)
     assert any("the room has another password" in row for row in client.rows)
 
 
@@ -726,7 +862,7 @@ def test_smart_notices(place: Place, screen: Callable[..., Screen]) -> None:
     far.tell("> New user a:1 entered (4 users online)", "> New user b:1 entered (5 users online)", "[a:1] hi")
     far.tell("< The user b:1 left (4 users online)", "< The user a:1 left (3 users online)", "[c:1] end")
     client.until_text("end")
-    assert client.rows[1:4] == ["[a:1] hi", "< The user a:1 left (3 users online)", "[c:1] end"]
+    assert client.rows[2:5] == ["[a:1] hi", "< The user a:1 left (3 users online)", "[c:1] end"]
 
 
 def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
@@ -735,7 +871,7 @@ def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
     far = place.accept()
     far.tell("[a:1] one two three four five six seven 여덟 아홉 열")
     client.until_text("열")
-    assert client.rows[2:4] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]
+    assert client.rows[3:5] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]
 
 
 def test_a_file_of_its_own(room: Room, screen: Callable[..., Screen], tmp_path: Path) -> None:

@@ -113,14 +113,19 @@ def test_an_endless_input_line_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("typed", "lines"),
     [
-        ("one\n\ntwo\n", ["one", "two"]),
+        ("", []),
+        ("\n", []),
+        ("/who", ["/who"]),
+        ("\n//x\n", ["//x"]),
+        ("one\n\ntwo\n", ["one", " ", "two"]),
+        ("// a\n\t/* b */\n/etc/passwd\n/who", ["/// a", "\t/* b */", "//etc/passwd", "//who"]),
         ("\u1112\u1161\u11ab", ["한"]),
         ("\x1b[2J", ["␛[2J"]),
         ("hello \udcff\udcfb", ["hello \ufffd\ufffd"]),
     ],
 )
 def test_lines_in_what_was_typed(typed: str, lines: list[str]) -> None:
-    """They are clean, composed and not empty; bytes that are no UTF-8 take nothing with them."""
+    """They are clean, composed and not empty; several are no commands; bytes that are no UTF-8 cost nothing else."""
     assert [line.decode() for line in lines_in(typed)] == lines
 
 

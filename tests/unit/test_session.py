@@ -8,7 +8,7 @@ from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.session import Session
 from chatctl.errors import NetworkError, PasswordError
 from chatctl.peer.comeback import STEADY
-from chatctl.peer.stay import MAX_LINE, Stay
+from chatctl.peer.stay import MAX_LINE, UNHEARD, Stay
 from chatctl.wire import answer
 from chatctl.wire.words import KICKED, NEEDS_PASSWORD, WRONG_PASSWORD
 
@@ -36,10 +36,11 @@ class Line:
 class Person:
     """A session, and what it says to the person."""
 
-    def __init__(self, password: bytes | None = None, *, reconnect: bool = True) -> None:
+    def __init__(self, password: bytes | None = None, *, reconnect: bool = True, wait: bool = False) -> None:
         self.line = Line()
         self.notes: list[str] = []
-        self.session = Session(cast(Dialer, self.line), password, reconnect=reconnect, note=self.notes.append)
+        line = cast(Dialer, self.line)
+        self.session = Session(line, password, reconnect=reconnect, wait=wait, note=self.notes.append)
         self.stay = Stay()
 
     def begin(self, *said: bytes, now: float = 0.0) -> None:
@@ -68,14 +69,14 @@ def inside(*, reconnect: bool = True) -> Person:
 def test_the_prompt() -> None:
     """It says how the connection is, or how many are online."""
     person = Person()
-    assert person.session.prompt() == "[connecting] > "
+    assert person.session.prompt(0.0) == "[connecting] > "
     person.begin(WELCOME)
-    assert person.session.prompt() == "[2 users online] > "
+    assert person.session.prompt(0.0) == "[2 users online] > "
     person.lose()
     person.session.wait(1.2)
-    assert person.session.prompt() == "[offline, again in 2 s] > "
+    assert person.session.prompt(0.0) == "[offline, again in 2 s] > "
     person.session.dial()
-    assert (person.session.prompt(), person.line.dialed) == ("[connecting] > ", 1)
+    assert (person.session.prompt(0.0), person.line.dialed) == ("[connecting] > ", 1)
 
 
 def test_what_is_said() -> None:
@@ -83,11 +84,56 @@ def test_what_is_said() -> None:
     person = inside()
     assert person.session.say("one\n/who\ntwo", 0.0)
     person.session.understand(b"[You] one\n")
+    assert person.session.due == 2
+    person.session.understand(b"[You] /who\n")
     assert person.session.due == 1
     person.session.leave()
-    assert person.line.sent == [b"/who\n", b"one\n/who\ntwo\n", None]
+    assert person.line.sent == [b"/who\n", b"one\n//who\ntwo\n", None]
     assert person.lose() is None
     assert person.notes == ["maybe not sent: two"]
+
+
+def test_lines_that_do_not_come_back() -> None:
+    """After a second the prompt counts them: the server may hang."""
+    person = inside()
+    person.session.say("one", 10.0)
+    person.session.say("two", 10.5)
+    assert person.session.prompt(10.9) == "[2 users online] > "
+    assert person.session.prompt(11.0) == "[2 users online, 1 unsent] > "
+    assert person.session.prompt(12.0) == "[2 users online, 2 unsent] > "
+    person.session.understand(b"[You] one\n")
+    assert person.session.prompt(12.0) == "[2 users online, 1 unsent] > "
+    person.session.understand(b"[You] two\n")
+    assert person.session.prompt(12.0) == "[2 users online] > "
+
+
+def test_a_server_that_says_nothing() -> None:
+    """There is a hint that it may speak TLS; not when it has spoken, or is gone."""
+    person = Person()
+    person.begin()
+    person.session.look()
+    assert person.notes == [UNHEARD]
+    person.session.understand(WELCOME)
+    person.session.look()
+    person.lose()
+    person.session.look()
+    assert person.notes == [UNHEARD, "the server went away"]
+
+
+def test_a_line_that_is_too_long() -> None:
+    """The room gives it back, with its length; from then on one does not even leave the prompt."""
+    person = inside()
+    assert person.session.say("short\n" + "한" * 30 + "\nshort", 0.0)
+    person.session.understand(b"[You] short\n" + answer("line too long, not sent: it may have 64 bytes"))
+    assert person.session.returned == "한" * 30
+    assert person.notes == ["it has 90 bytes"]
+    person.session.understand(b"[You] short\n")
+    assert person.session.due == 0
+    sent = list(person.line.sent)
+    assert not person.session.say("x" * 65, 0.0)
+    assert person.notes[1:] == ["too long, not sent: it may have 64 bytes a line, and has 65"]
+    assert person.line.sent == sent
+    assert person.session.say("x" * 64, 0.0)
 
 
 def test_what_cannot_be_said() -> None:
@@ -109,16 +155,33 @@ def test_who_is_here() -> None:
     assert person.session.understand(answer("2 users online", "10.0.0.1:1", "192.0.2.7:2 (you)")) == []
     assert person.session.members.me == "192.0.2.7:2"
     assert person.session.members.beginning_with("10.") == ["10.0.0.1:1"]
+    assert person.notes == ["here: 10.0.0.1:1 and you"]
     person.lose()
     person.begin(WELCOME)
     assert person.session.members.me is None
+
+
+@pytest.mark.parametrize(
+    ("number", "note"),
+    [
+        (1, "nobody else is here"),
+        (3, "here: 10.0.0.1:1, 10.0.0.1:2 and you"),
+        (24, f"here: {', '.join(f'10.0.0.1:{port}' for port in range(1, 21))}, 3 more and you"),
+    ],
+)
+def test_those_who_are_here(number: int, note: str) -> None:
+    """They are named in one line, however many they are."""
+    person = inside()
+    others = [f"10.0.0.1:{port}" for port in range(1, number)]
+    person.session.understand(answer(f"{number} users online", *others, "192.0.2.7:2 (you)"))
+    assert person.notes == [note]
 
 
 def test_a_password_that_is_typed() -> None:
     """It is asked for once, and known from then on."""
     person = Person()
     person.begin(answer(NEEDS_PASSWORD))
-    assert (person.session.secret, person.session.prompt()) == (True, "Password: ")
+    assert (person.session.secret, person.session.prompt(0.0)) == (True, "Password: ")
     person.session.give("", 0.0)
     assert person.notes == ["cannot use the password in what was typed: its first line is empty"]
     person.session.give("secret", 0.0)
@@ -130,11 +193,31 @@ def test_a_password_that_is_typed() -> None:
 
 
 def test_a_wrong_password() -> None:
-    """It ends the session."""
+    """One that was given, and not typed, ends the session."""
     person = Person(b"guess")
     person.begin(answer(NEEDS_PASSWORD))
     with pytest.raises(PasswordError, match="another password"):
         person.begin(answer(NEEDS_PASSWORD), answer(WRONG_PASSWORD))
+
+
+def test_a_typed_password_that_is_wrong() -> None:
+    """It is asked for again, also one that was right once; the third wrong one ends the session."""
+    person = Person()
+    person.begin(answer(NEEDS_PASSWORD))
+    person.session.give("old", 0.0)
+    person.session.understand(WELCOME)
+    person.lose()
+    person.begin(answer(NEEDS_PASSWORD))
+    for guess in ("a", "b"):
+        assert not person.session.secret
+        person.session.understand(answer(WRONG_PASSWORD))
+        person.session.answer(0.0)
+        assert person.session.secret
+        person.session.give(guess, 0.0)
+    person.session.understand(answer(WRONG_PASSWORD))
+    with pytest.raises(PasswordError, match="another password"):
+        person.session.answer(0.0)
+    assert person.line.sent == [b"old\n", b"old\n", b"a\n", b"b\n"]
 
 
 def test_a_room_that_does_not_wait() -> None:
@@ -161,6 +244,20 @@ def test_coming_back() -> None:
     assert person.notes == ["the server went away"] * 2
 
 
+def test_waiting_for_a_first_connection() -> None:
+    """Who wants that tries again until it is inside, which is no reason to come back after that."""
+    person = Person(reconnect=False, wait=True)
+    for least in (1, 2):
+        person.stay = Stay()  # which there never was
+        delay = person.lose(ConnectionRefusedError(111, "Connection refused"))
+        assert delay is not None
+        assert least <= delay <= 1.5 * least
+    assert person.notes == ["the connection broke: Connection refused"]
+    person.begin(WELCOME)
+    with pytest.raises(NetworkError, match="the server went away"):
+        person.lose()
+
+
 @pytest.mark.parametrize("reconnect", [True, False])
 def test_the_end_for_good(reconnect: bool) -> None:
     """Who was never inside, does not want to come back, or was sent away, does not."""
@@ -174,6 +271,13 @@ def test_the_end_for_good(reconnect: bool) -> None:
     kicked.session.understand(answer(f"{KICKED}: enough"))
     with pytest.raises(NetworkError, match="the server ended this: kicked: enough"):
         kicked.lose()
+
+
+def test_leaving_by_ctrl_c() -> None:
+    """The second of two within 2 s leaves; another one is a first again, and says so."""
+    person = inside()
+    assert [person.session.interrupt(now) for now in (0.0, 2.1, 4.1, 9.0)] == [False, False, True, False]
+    assert person.notes == ["Ctrl-C again to leave"] * 3
 
 
 def test_what_may_be_lost() -> None:

@@ -126,12 +126,28 @@ def test_the_connection_has_begun_with_the_password() -> None:
 
 
 def test_a_wrong_password() -> None:
-    """There is no second try: the same password would be wrong again."""
+    """There is no second try by itself: the same password would be wrong again."""
     stay = Stay(b"secret")
     lines(stay, answer(NEEDS_PASSWORD))
     stay.answer(0.0)
     lines(stay, answer(WRONG_PASSWORD))
     with pytest.raises(PasswordError, match="the room has another password: give its password by --password-file"):
+        stay.answer(0.0)
+
+
+def test_a_wrong_password_that_was_typed() -> None:
+    """It is forgotten, and another one may be given, three in all."""
+    stay = Stay()
+    lines(stay, answer(NEEDS_PASSWORD))
+    for guess in (b"a", b"b", b"c"):
+        assert (stay.stage, stay.password) == (Stage.ASKED, None)
+        stay.password = guess
+        assert stay.answer(0.0) == guess + b"\n"
+        stay.ask_again()
+        assert stay.stage is Stage.ANSWERED
+        lines(stay, answer(WRONG_PASSWORD))
+        stay.ask_again()
+    with pytest.raises(PasswordError, match="another password"):
         stay.answer(0.0)
 
 
