@@ -34,6 +34,7 @@ class Run:
         file: a file with lines to say, likewise; stdin's are said as they come.
         messages: lines to say instead, if any.
         bots: how many do it at the same time.
+        nick: what the bot is called; several are NAME-1, NAME-2 and so on; empty: by the address.
         stagger: seconds from the start of one to the next one's.
         rate: lines a second that each says at most; None: as fast as they go.
         repeat: how often each does it.
@@ -47,6 +48,7 @@ class Run:
     file: str = "-"
     messages: Sequence[str] = ()
     bots: int = 1
+    nick: str = ""
     stagger: float = 0.0
     rate: float | None = None
     repeat: int = 1
@@ -54,6 +56,10 @@ class Run:
     reconnect: bool = False
     timeout: float | None = None
     form: str = "text"
+
+    def called(self, number: int) -> str:
+        """What one of the bots is called; empty: by its address."""
+        return f"{self.nick}-{number}" if self.nick and self.bots > 1 else self.nick
 
     @property
     def typed(self) -> bool:
@@ -96,7 +102,15 @@ class Crowd:
         report = Report(wanted.form, self.progress)
         to = Connector(target)
         self._members = [
-            Member(to, password, bot, reconnect=wanted.reconnect, show=report.of(number), note=self._noting(number))
+            Member(
+                to,
+                password,
+                bot,
+                nick=wanted.called(number),
+                reconnect=wanted.reconnect,
+                show=report.of(number),
+                note=self._noting(number),
+            )
             for number, bot in enumerate(self._bots, 1)
         ]
 

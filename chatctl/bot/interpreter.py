@@ -26,6 +26,7 @@ from chatctl.errors import ExpectError
 from chatctl.peer.stay import PATIENCE, Stage, Stay
 from chatctl.wire import Event, Kind, clean, escaped
 
+_BY_SOMEBODY = (Kind.ACTION, Kind.PRIVATE)  # without a name: by the bot itself
 _BATCH = 1000  # lines of a feed that wait to be said, at most
 _BUDGET = 1000  # steps taken at a time, so that a script that never waits lets others have their turn
 
@@ -219,8 +220,8 @@ class Interpreter:
 
     def _do(self, step: Step) -> _Course:
         match step:
-            case Send(text=text, command=command):
-                self._say(text, self._rounds[-1] if self._rounds else 0, self._found, command)
+            case Send(text=text, verb=verb):
+                self._say(text, self._rounds[-1] if self._rounds else 0, self._found, verb)
                 yield _Until(math.inf, lambda: self.speech.idle)
             case Expect():
                 self._unread.begin()
@@ -265,9 +266,11 @@ class Interpreter:
 
     def _answer(self, event: Event, standing: Mapping[On | Every, _Standing]) -> None:
         """Let each ``on`` answer to a line that is neither the bot's own nor its welcome."""
-        if event.kind in (Kind.OWN, Kind.CONNECTED):
+        if event.kind in (Kind.OWN, Kind.CONNECTED) or (event.kind in _BY_SOMEBODY and event.name in (None, self._me)):
             return
         for step, one in standing.items():
+            if isinstance(step, On) and event.kind is Kind.PRIVATE and step.verb != "msg":
+                continue  # what is for the bot alone is not answered before all
             if isinstance(step, On) and (found := step.pattern.regex.search(event.line)):
                 while one.times and one.times[0] <= self._now - step.seconds:
                     one.times.popleft()
@@ -281,13 +284,17 @@ class Interpreter:
 
     def _speak(self, step: On | Every, standing: _Standing, found: Mapping[str, str]) -> None:
         standing.count += 1
-        self._say(step.text, standing.count, found)
+        self._say(step.text, standing.count, found, step.verb)
 
-    def _say(self, text: Text, count: int, found: Mapping[str, str], command: bool = False) -> None:
+    def _say(self, text: Text, count: int, found: Mapping[str, str], verb: str) -> None:
         fields = {"n": str(count), "users": str(self._users), "time": self._clock()}
         line = clean(text.fill({**found, **self._fields, **fields})).encode("utf-8", "replace")
         if line:
-            self.speech.say(line if command else escaped(line))
+            self.speech.say({"send": escaped(line), "command": line, "msg": b"/msg " + line}[verb])
+
+    @property
+    def _me(self) -> str:
+        return self._fields.get("me", "")
 
 
 def _values(found: re.Match[str], event: Event) -> dict[str, str]:

@@ -24,6 +24,7 @@ class Member:
         connector: connects to the room.
         password: for a room that needs one.
         interpreter: what the bot does.
+        nick: the name to come in with; empty: none.
         reconnect: come back when the connection is lost, or cannot be made.
         show: is told the events of each read; None: nobody looks.
         note: is told that there is another attempt, and why.
@@ -35,6 +36,7 @@ class Member:
         password: bytes | None,
         interpreter: Interpreter,
         *,
+        nick: str,
         reconnect: bool,
         show: Callable[[list[Event]], None] | None,
         note: Callable[[str], None],
@@ -42,6 +44,7 @@ class Member:
         self.interpreter = interpreter
         self._connector = connector
         self._password = password
+        self._nick = nick
         self._comeback = Comeback(wanted=reconnect)
         self._show = show
         self._note = note
@@ -117,7 +120,7 @@ class Member:
         sock = await self._connector.connect()
         loop = asyncio.get_running_loop()
         target, curious = self._connector.target, self.interpreter.curious
-        self._stay = Stay(self._password, target=target, now=loop.time(), curious=curious)
+        self._stay = Stay(self._password, target=target, now=loop.time(), curious=curious, nick=self._nick)
         self._comeback.begin(loop.time())
         self.interpreter.enter(self._stay, str(wire.Address.of(sock.getsockname())))
         self._link = link = Link(self._stay, self._receive, self._block)

@@ -44,6 +44,6 @@ class Report:
 def _json(number: int, events: Iterable[Event]) -> str:
     """One object a line; the keys and their order are documented in docs/bot.md."""
     now = datetime.now().astimezone().isoformat(timespec="milliseconds")
-    keys = ("time", "bot", "kind", "from", "text", "users")
-    rows = ((now, number, event.kind, event.name, event.text, event.users) for event in events)
+    keys = ("time", "bot", "kind", "from", "text", "users", "to")
+    rows = ((now, number, event.kind, event.name, event.text, event.users, event.to) for event in events)
     return "".join(json.dumps(dict(zip(keys, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)

@@ -15,6 +15,7 @@ from chatctl.errors import ScriptError
 STEPS = {
     "send": ("send TEXT", "Say TEXT."),
     "command": ("command /WORD...", "Give the server a command, such as /who."),
+    "msg": ("msg NAME TEXT", "Say TEXT to one member alone."),
     "expect": (
         "expect [own] PATTERN [within SECONDS]",
         "Wait, 10 s at most, for a line with PATTERN behind the one expected last; own: for one of the bot's own.",
@@ -24,8 +25,9 @@ STEPS = {
     "stay": ("stay [SECONDS]", "Let on and every do their work: for ever, or for so long."),
     "repeat": ("repeat NUMBER ... end", "Take the steps between them so many times."),
     "on": (
-        "on PATTERN [at most NUMBER in SECONDS] send TEXT",
-        "From now on answer each line of others that has PATTERN, at most 10 times in 10 s.",
+        "on PATTERN [at most NUMBER in SECONDS] send TEXT, or ... msg NAME TEXT",
+        "From now on answer each line of others that has PATTERN, at most 10 times in 10 s. What is for the bot "
+        "alone is answered by msg only.",
     ),
     "every": ("every SECONDS send TEXT", "From now on say TEXT again and again."),
     "quit": ("quit", "Leave at once."),
@@ -47,14 +49,14 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Send:
-    """Say a text, or give a command."""
+    """Say a text to all, or to one; or give a command: as the ``verb`` is."""
 
     line: int
     text: Text
-    command: bool = False
+    verb: str = "send"
 
     def __str__(self) -> str:
-        return f"{'command' if self.command else 'send'} {self.text}"
+        return f"{self.verb} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,10 @@ class On:
     limit: int
     seconds: float
     text: Text
+    verb: str = "send"
 
     def __str__(self) -> str:
-        return f"on {self.pattern} at most {self.limit} in {self.seconds:g} send {self.text}"
+        return f"on {self.pattern} at most {self.limit} in {self.seconds:g} {self.verb} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class Every:
     line: int
     seconds: float
     text: Text
+    verb: str = "send"
 
     def __str__(self) -> str:
         return f"every {self.seconds:g} send {self.text}"
@@ -237,7 +241,7 @@ def _meant(word: str) -> str:
 def _command(reader: Reader) -> Send:
     if not reader.rest().startswith(("/", '"/')):
         reader.fail("a command begins with /, as in: command /who", here=True)
-    return Send(reader.number, reader.text(), command=True)
+    return Send(reader.number, reader.text(), "command")
 
 
 def _expect(reader: Reader) -> Expect:
@@ -252,14 +256,23 @@ def _within(reader: Reader) -> float:
 
 
 def _on(reader: Reader) -> On:
-    pattern = reader.pattern("at most", "send")
+    pattern = reader.pattern("at most", "send", "msg")
     limit, seconds = GUARD
     if reader.take("at most"):
         limit = reader.whole()
         reader.need("in")
         seconds = reader.seconds()
+    if reader.take("msg"):
+        return On(reader.number, pattern, limit, seconds, _told(reader, answering=pattern), "msg")
     reader.need("send")
     return On(reader.number, pattern, limit, seconds, reader.text(answering=pattern))
+
+
+def _told(reader: Reader, *, answering: Pattern | None = None) -> Text:
+    """Whom to tell something, and what."""
+    if len(reader.rest().split()) < 2:
+        reader.fail("say whom to tell, and what, as in: msg alice hello", here=True)
+    return reader.text(answering=answering)
 
 
 def _every(reader: Reader) -> Every:
@@ -271,6 +284,7 @@ def _every(reader: Reader) -> Every:
 _READERS: dict[str, Callable[[Reader], Step]] = {
     "send": lambda reader: Send(reader.number, reader.text()),
     "command": _command,
+    "msg": lambda reader: Send(reader.number, _told(reader), "msg"),
     "expect": _expect,
     "users": lambda reader: Users(reader.number, reader.whole(), _within(reader)),
     "wait": lambda reader: Wait(reader.number, reader.seconds()),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, Rate, Time, address, way_in
+from chatctl.cli.options import Number, Rate, Time, address, nick, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -72,6 +72,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
     },
 )
 @address("HOST PORT [FILE]", file=_FILE)
+@nick
 @option("-m", "messages", metavar="TEXT", multiple=True, help="Say TEXT instead of a file; repeatable.")
 @option(
     "--script",

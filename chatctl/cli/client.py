@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import address, way_in
+from chatctl.cli.options import address, nick, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     },
 )
 @address("HOST [PORT]", default=9999, required=True)
+@nick
 @option(
     "--reconnect/--no-reconnect",
     default=True,

@@ -169,6 +169,26 @@ def fingerprint(text: str) -> str:
         raise click.BadParameter(f"{error}: the server prints it at its start.") from error
 
 
+def name(text: str) -> str:
+    """What a member may be called."""
+    from chatctl.room.people import RefusedError, spelled
+
+    try:
+        return spelled(text) if text else text
+    except RefusedError as error:
+        raise click.BadParameter(f"{text!r} cannot be had: {error.text}") from error
+
+
+nick = option(
+    "--nick",
+    metavar="NAME",
+    type=name,
+    default="",
+    envvar="CHATCTL_NICK",
+    help="Be called NAME in the room.  [default: the variable CHATCTL_NICK, else your address]",
+)
+
+
 def way_in(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that enters a room the options for its TLS and its password."""
 

@@ -37,6 +37,7 @@ def run(
     bell: str,
     reconnect: bool,
     wait: bool,
+    nick: str,
     **look: Any,
 ) -> None:
     """Be a member: on a terminal until the person there leaves, as a filter until the server closes.
@@ -50,6 +51,7 @@ def run(
         bell: see `Display`; a filter does not ring.
         reconnect: come back when the connection is lost; a filter never does.
         wait: try again until there is a first one.
+        nick: the name to come in with; empty: none.
         look: what else a `Display` can be told.
 
     Raises:
@@ -61,14 +63,14 @@ def run(
     if rich:
         from chatctl.client.dialer import Dialer
 
-        dialer = Dialer(target)
+        dialer = Dialer(target, nick)
         dialer.start()
         import asyncio
 
         from chatctl.client.terminal import Terminal
 
-        asyncio.run(Terminal(dialer, password, reconnect=reconnect, wait=wait, bell=bell, **look).run())
+        asyncio.run(Terminal(dialer, password, reconnect=reconnect, wait=wait, nick=nick, bell=bell, **look).run())
     else:
         from chatctl.client import plain as filtered
 
-        filtered.run(target, password, wait=wait, **look)
+        filtered.run(target, password, wait=wait, nick=nick, **look)

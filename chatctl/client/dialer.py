@@ -35,11 +35,14 @@ class Dialer:
 
     Args:
         target: the room.
+        nick: the name to come in with; empty: none.
 
-    ``backlog``: what comes goes there. ``up``: there is a connection now, whatever of it still waits there.
+    ``nick``: the same, for the next connection. ``backlog``: what comes goes there. ``up``: there is a connection now,
+    whatever of it still waits there.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, nick: str = "") -> None:
+        self.nick = nick
         self.up = False
         self.backlog: Backlog[Mark] = Backlog()
         self._target = target
@@ -67,7 +70,7 @@ class Dialer:
             stay = Stay()
             try:
                 with connect(self._target) as sock:
-                    stay = Stay(target=self._target, now=time.monotonic(), curious=True)
+                    stay = Stay(target=self._target, now=time.monotonic(), curious=True, nick=self.nick)
                     self._visit(Pump(sock, stay), stay)
             except NetworkError as error:
                 stay.end(error)

@@ -20,13 +20,14 @@ from chatctl.peer.typed import lines_of
 from chatctl.wire import Event
 
 
-def run(target: Target, password: bytes | None, *, wait: bool, **look: Any) -> None:
+def run(target: Target, password: bytes | None, *, wait: bool, nick: str, **look: Any) -> None:
     """Be a member until the server closes; at the end of stdin, half-close.
 
     Args:
         target: the room.
         password: for a room that needs one; None: whoever is at the terminal is asked, and again if it is wrong.
         wait: try again until the server has let this member in.
+        nick: the name to come in with; empty: none.
         look: of the `Display`.
 
     Raises:
@@ -51,7 +52,7 @@ def run(target: Target, password: bytes | None, *, wait: bool, **look: Any) -> N
         stay = Stay(password)
         try:
             with connect(target) as sock, contextlib.suppress(BrokenPipeError):  # nobody reads on: ``| head -1``
-                stay = Stay(password, target=target, now=time.monotonic())
+                stay = Stay(password, target=target, now=time.monotonic(), nick=nick)
                 Filter(stay, show, _ask, tell).run(sock, batches)
             return
         except NetworkError as error:

@@ -32,13 +32,21 @@ class Session:
         password: for a room that needs one; None: it is asked for, see `secret`, and again if it is wrong.
         reconnect: come back when a connection is lost.
         wait: try again likewise until this member was inside once.
+        nick: the name to come in with; empty: none.
         note: tells the person something.
 
     ``members``: who is in the room. ``returned``: a line that the room has refused, to be taken into the editor again.
     """
 
     def __init__(
-        self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, note: Callable[[str], None]
+        self,
+        dialer: Dialer,
+        password: bytes | None,
+        *,
+        reconnect: bool,
+        wait: bool,
+        nick: str = "",
+        note: Callable[[str], None],
     ) -> None:
         self.members = Members()
         self._dialer = dialer
@@ -52,6 +60,8 @@ class Session:
         self._status = "connecting"
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
+        self._nameless = not nick  # and it was not told how to have a name
+        self._ignored: dict[str, None] = {}  # whom it has asked the room to hide
         self._interrupted = -math.inf  # when Ctrl-C was hit last
         self._longest: int | None = None  # bytes of a line, once the room has said it
         self.returned: str | None = None
@@ -105,7 +115,17 @@ class Session:
             self._note(f"too long, not sent: it may have {self._longest:,} bytes a line, and has {len(long[0]):,}")
             return False
         self._dialer.send(b"".join(self._stay.send(line, now) for line in lines))
+        if len(lines) == 1:
+            self._remember(lines[0].decode())
         return True
+
+    def _remember(self, line: str) -> None:
+        """Keep what is to hold in the next connection too."""
+        word, _, whom = line.partition(" ")
+        if word == "/ignore" and whom.strip():
+            self._ignored[whom.strip()] = None
+        elif word == "/unignore":
+            self._ignored.pop(whom.strip(), None)
 
     def understand(self, data: bytes) -> list[Event]:
         """Take account of what the server says; nothing is its end. Then `answer`."""
@@ -115,14 +135,25 @@ class Session:
         listed = self._stay.question.take()
         if listed:
             self._note(_here(listed))
+            self._hint(self._stay.question.me or "")
         for event in (*listed, *events):
             self.members.learn(event)
+            if self.members.me and ":" not in self.members.me:
+                self._dialer.nick = self.members.me
             if event.kind is Kind.ANSWER and (limit := _TOO_LONG.fullmatch(event.text)):
                 self._refused(int(limit[1]))
             if event.kind is Kind.CONNECTED:
+                if self._entered and self._ignored:
+                    self._dialer.send("".join(f"/ignore {whom}\n" for whom in self._ignored).encode())
                 self._entered = True
                 self._status = self._trouble = ""
         return events
+
+    def _hint(self, me: str) -> None:
+        """Tell once how to have a name."""
+        if self._nameless and ":" in me:
+            self._note(f"you are {me}: /nick NAME gives you a name")
+            self._nameless = False
 
     def _refused(self, limit: int) -> None:
         """A line was longer than the room allows: give it back."""

@@ -44,13 +44,15 @@ class Terminal:
     Args:
         dialer: is at its first attempt by now, while this module and others load.
         password: for a room that needs one; None: it is asked for.
-        reconnect, wait: see `Session`.
+        reconnect, wait, nick: see `Session`.
         look: of the `Display`.
     """
 
-    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, **look: Any) -> None:
+    def __init__(
+        self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, nick: str, **look: Any
+    ) -> None:
         self._backlog = dialer.backlog
-        self._session = Session(dialer, password, reconnect=reconnect, wait=wait, note=self._note)
+        self._session = Session(dialer, password, reconnect=reconnect, wait=wait, nick=nick, note=self._note)
         self._display = Display(**look, width=lambda: os.get_terminal_size(1).columns)
         self._color = bool(look.get("color"))
         self._editor: Editor | None = None  # it takes a while to load
@@ -130,11 +132,14 @@ class Terminal:
         """See `Session.interrupt`."""
         return self._session.interrupt(time.monotonic())
 
-    def completions(self, word: str, *, first: bool) -> list[str]:
-        """Commands where one can stand, names elsewhere."""
-        if first and word.startswith("/"):
+    def completions(self, words: list[str]) -> list[str]:
+        """Commands where one can stand, names elsewhere; who wrote last, where nobody is named yet behind /msg."""
+        word, members = words[-1], self._session.members
+        if len(words) == 1 and word.startswith("/"):
             return [command for command in MEMBERS if command.startswith(word)]
-        return self._session.members.beginning_with(word)
+        if words == ["/msg", ""] and members.whisperer:
+            return [members.whisperer]
+        return members.beginning_with(word)
 
     def submit(self, text: str) -> bool:
         """Send what was typed; False: it could not be."""

@@ -11,7 +11,7 @@ SMALL = 200
 """Members of a room in which it costs little to ask for all their names."""
 
 _ONLINE = re.compile(r"(\d{1,9}) users? online")  # how the answer begins; so many lines follow
-_NAME = re.compile(r"(\S+)( \(you\))?")
+_NAME = re.compile(r"(\S+)(?: (?!\(you\))\S+)?( \(you\))?")  # and an address behind a name
 
 
 class Question:

@@ -83,10 +83,17 @@ class Stay:
         target: what it is connected to, for TLS; where no certificate can be for that, the stay has ended at once.
         now: the time, in seconds of any clock that goes on.
         curious: ask the quiet question, unless the room is large.
+        nick: the name to come in with, said before anything else.
     """
 
     def __init__(
-        self, password: bytes | None = None, *, target: Target | None = None, now: float = 0.0, curious: bool = False
+        self,
+        password: bytes | None = None,
+        *,
+        target: Target | None = None,
+        now: float = 0.0,
+        curious: bool = False,
+        nick: str = "",
     ) -> None:
         self.stage = Stage.WAITING
         self.password = password
@@ -98,7 +105,8 @@ class Stay:
         self._error: OSError | NetworkError | None = None
         self._entered = False
         self._wrong = 0  # passwords, so far
-        self._begun = False  # something was sent
+        self._begun = bool(nick)  # something was sent
+        self._hello = f"/nick {nick}\n".encode() if nick else b""
         self._decoder = LineDecoder(MAX_LINE)
         self._last: Event | None = None
         self._layer = None
@@ -158,6 +166,8 @@ class Stay:
 
     def encrypt(self, text: bytes) -> bytes:
         """The bytes to be sent for a text, and for what TLS itself has to say; in the order in which they are made."""
+        if not self._layer or self._layer.established:
+            text, self._hello = self._hello + text, b""
         return self._layer.send(text) if self._layer else text
 
     def close(self) -> bytes:
@@ -274,6 +284,8 @@ class Stay:
             self._entered = True
             self.question.welcome(event.users or 0)
             self.refusal = None
+        elif event.kind is Kind.ANSWER and (renamed := words.RENAMED.fullmatch(event.text)):
+            self.question.me = renamed[1]
         if not self._entered and event.kind is Kind.ANSWER:
             self._answered(event.text)
         else:

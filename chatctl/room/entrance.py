@@ -19,6 +19,8 @@ PASSWORD = 60.0
 TRIES = 3
 """Passwords that a newcomer may try."""
 
+_NICK = b"/nick "
+
 SPEAKS_TLS = "this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
 
 REFUSALS = {
@@ -89,6 +91,8 @@ class Entrance(Lobby[M]):
         """Let somebody in who may come in, when it has said who it is, or has had a moment for that."""
         if self._certified:
             self.enter(member, self._certified_name(member))
+        elif member.identity:
+            self._enter_as(member, member.identity)
         elif self.limits.greet_delay:
             self._move(member, SILENT)
             self.deadlines.set(member, now + self.limits.greet_delay, Due.GREETING)
@@ -107,18 +111,22 @@ class Entrance(Lobby[M]):
         if not items or items[0] in REFUSALS:
             return items
         first, *rest = items
-        if not isinstance(first, bytes) or not first.startswith(b"/nick "):
+        if not isinstance(first, bytes) or not first.startswith(_NICK):
             self.enter(member)
             return items
-        name, answer = "", ""
+        self._enter_as(member, first.decode().removeprefix("/nick").strip())
+        return rest
+
+    def _enter_as(self, member: M, typed: str) -> None:
+        """Let somebody in under the name that it means, or else under its address: nobody is kept out for a name."""
+        name = ""
         try:
-            name = self.may_be_called(member, first.decode().removeprefix("/nick ").strip())
-            answer = f"you are {name} now"
-        except RefusedError as refused:  # nobody is kept out for a name
+            name = self.may_be_called(member, typed)
+            answer = words.renamed(name)
+        except RefusedError as refused:
             answer = refused.text
         self.enter(member, name)
         self.answer(member, answer)
-        return rest
 
     def may_be_called(self, member: M, typed: str) -> str:
         """The name that a member means, if it can have it.
@@ -144,6 +152,9 @@ class Entrance(Lobby[M]):
             if hmac.compare_digest(digest, self._password or b""):
                 self._welcome(member, now)
                 return items[at + 1 :]
+            if isinstance(item, bytes) and item.startswith(_NICK) and not member.identity:
+                member.identity = item.decode().removeprefix("/nick").strip()  # it speaks first, and is heard behind it
+                continue
             member.tries += 1
             if member.tries == TRIES:
                 self.dismiss(member, now, words.WRONG_PASSWORD, words.WRONG_PASSWORD)

@@ -66,7 +66,8 @@ class Member(View):
 
     ``reason`` says why it went, for the diagnostics. ``paused``: why it is not to be read for now, if so. ``tries``
     counts wrong passwords, ``ignored`` the commands that were not obeyed. ``heard`` is when it sent something last,
-    where that matters; ``renamed`` when it took its last names. ``identity``: who it has proved to be.
+    where that matters; ``renamed`` when it took its last names. ``identity``: the name that it comes with, which its
+    certificate proves, or which it has said before the password.
     """
 
     __slots__ = (

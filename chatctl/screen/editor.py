@@ -64,8 +64,8 @@ class Talk(Protocol):
     def interrupt(self) -> bool:
         """Whether Ctrl-C on an empty line ends the editor."""
 
-    def completions(self, word: str, *, first: bool) -> list[str]:
-        """What a word may become, which is the first of the line or not."""
+    def completions(self, words: list[str]) -> list[str]:
+        """What the last of the words before the cursor, which may be empty, can become."""
 
 
 class Editor:
@@ -266,9 +266,9 @@ class _Completer(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """What may stand in the place of that word."""
-        *others, word = re.split(r"\s", document.text_before_cursor)
-        for completion in self._talk.completions(word, first=not others):
-            yield Completion(completion, start_position=-len(word))
+        words = re.split(r"\s", document.text_before_cursor)
+        for completion in self._talk.completions(words):
+            yield Completion(completion, start_position=-len(words[-1]))
 
 
 def _more_comes() -> bool:

@@ -107,9 +107,10 @@ class Operator:
         """Ctrl-C on an empty line ends the editor, and the room with it."""
         return True
 
-    def completions(self, word: str, *, first: bool) -> list[str]:
+    def completions(self, words: list[str]) -> list[str]:
         """Commands where one can stand, names elsewhere."""
-        if first and word.startswith("/"):
+        word = words[-1]
+        if len(words) == 1 and word.startswith("/"):
             return [command for command in OPERATOR if command.startswith(word)]
         with self._server.lock:
             names = [person.name for person in self._server.room.ledger.people.values()]

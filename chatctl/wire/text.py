@@ -6,6 +6,7 @@ A name is any run without spaces, a head ends at the first ``] ``.
 import re
 from collections.abc import Sequence
 
+from chatctl.wire import words
 from chatctl.wire.events import Acted, Announced, Closed, Entered, Event, Fact, Kind, Left, Renamed, Said
 
 
@@ -34,7 +35,7 @@ def own(fact: Fact) -> bytes | None:
         case Entered():
             return f"> Connected to the chat server ({online(fact.users)})\n".encode()
         case Renamed(name=name):
-            return answer(f"you are {name} now")
+            return answer(words.renamed(name))
     return None
 
 

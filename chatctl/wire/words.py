@@ -1,4 +1,6 @@
-"""What the server says to who cannot come in, or has to go: programs know these lines by their words."""
+"""What the server says that programs know by its words: to who cannot come in, has to go, or has another name."""
+
+import re
 
 NEEDS_PASSWORD = "this room needs a password: send it as your first line"
 """How a room with a password greets a newcomer."""
@@ -17,3 +19,11 @@ IDLE = "nothing heard of you"
 
 FINAL = (KICKED, DENIED, IDLE)
 """How the last word begins to who should not come back by itself."""
+
+RENAMED = re.compile(r"you are (\S+) now")
+"""What `renamed` says, with the name."""
+
+
+def renamed(name: str) -> str:
+    """How it is told to somebody what that one is called from now on."""
+    return f"you are {name} now"

@@ -64,7 +64,7 @@ def test_members() -> None:
         "> Connected to the chat server (2 users online)",
         "> New user 10.0.0.1:1 entered (3 users online)",
         "[10.0.0.2:2] hi",
-        "! 3 users online",
+        "! 2 users online",
         "! 10.0.0.3:3",
         "! 10.0.0.4:4 (you)",
         "! bye",
@@ -75,6 +75,24 @@ def test_members() -> None:
     assert members.beginning_with("10.") == ["10.0.0.1:1", "10.0.0.4:4", "10.0.0.3:3"]
     assert members.beginning_with("10.0.0.3") == ["10.0.0.3:3"]
     assert (members.users, members.me) == (2, "10.0.0.4:4")
+
+
+def test_members_with_names() -> None:
+    """They are known by their names, in capitals or not, and so is who wrote last to this member alone."""
+    members = learned(
+        "> Connected to the chat server (3 users online)",
+        "! 3 users online",
+        "! Alice 10.0.0.3:3",
+        "! 10.0.0.4:4 (you)",
+        "! bob 10.0.0.5:5",
+        "(bob to You) psst",
+        "! you are eve now",
+        "= The user bob is now rob",
+        "(You to Alice) x",
+    )
+    assert members.beginning_with("") == ["rob", "Alice"]
+    assert members.beginning_with("al") == ["Alice"]
+    assert (members.me, members.whisperer) == ("eve", "rob")
 
 
 def test_members_of_another_room() -> None:

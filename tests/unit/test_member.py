@@ -25,6 +25,7 @@ async def end_offline(listening: socket.socket, lines: list[bytes]) -> bool:
         Connector(Target("127.0.0.1", listening.getsockname()[1], None)),
         None,
         bot,
+        nick="",
         reconnect=True,
         show=None,
         note=lambda message: lost.set(),

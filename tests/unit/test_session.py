@@ -20,6 +20,7 @@ class Line:
 
     def __init__(self) -> None:
         self.up = False
+        self.nick = ""
         self.sent: list[bytes | None] = []
         self.dialed = 0
 
@@ -155,7 +156,7 @@ def test_who_is_here() -> None:
     assert person.session.understand(answer("2 users online", "10.0.0.1:1", "192.0.2.7:2 (you)")) == []
     assert person.session.members.me == "192.0.2.7:2"
     assert person.session.members.beginning_with("10.") == ["10.0.0.1:1"]
-    assert person.notes == ["here: 10.0.0.1:1 and you"]
+    assert person.notes == ["here: 10.0.0.1:1 and you", "you are 192.0.2.7:2: /nick NAME gives you a name"]
     person.lose()
     person.begin(WELCOME)
     assert person.session.members.me is None
@@ -174,7 +175,22 @@ def test_those_who_are_here(number: int, note: str) -> None:
     person = inside()
     others = [f"10.0.0.1:{port}" for port in range(1, number)]
     person.session.understand(answer(f"{number} users online", *others, "192.0.2.7:2 (you)"))
-    assert person.notes == [note]
+    assert person.notes[0] == note
+
+
+def test_a_name_is_kept() -> None:
+    """The one that the room has given is asked for in the next connection, and so is whom to ignore."""
+    person = inside()
+    person.session.say("/nick alice", 0.0)
+    person.session.understand(answer("you are alice now"))
+    assert (person.session.members.me, person.line.nick) == ("alice", "alice")
+    person.session.say("/ignore bob", 0.0)
+    person.session.say("/ignore eve", 0.0)
+    person.session.say("/unignore bob", 0.0)
+    person.lose()
+    person.line.sent.clear()
+    person.begin(WELCOME)
+    assert person.line.sent == [b"/ignore eve\n", b"/who\n"]
 
 
 def test_a_password_that_is_typed() -> None:
