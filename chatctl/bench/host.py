@@ -84,6 +84,7 @@ def serve(mode: str, members: int) -> Iterator[tuple[tuple[str, int], Process]]:
         ResourceError: it does not start.
     """
     command = [sys.executable, "-m", "chatctl", "server", "127.0.0.1", "0", "--mode", mode, "--rate", "0"]
+    command += ["--greet-delay", "0"]  # else it would be part of the time for joining
     command += ["--max-users", str(members)]
     with contextlib.ExitStack() as stack:
         console = stack.enter_context(tempfile.TemporaryFile()).fileno()

@@ -69,7 +69,8 @@ def spelled(typed: str) -> str:
     name = unicodedata.normalize("NFKC", typed)
     if not 1 <= len(name) <= LONGEST or unicodedata.category(name[0])[0] != "L" or not _is_spelled(name):
         raise RefusedError("name", _RULE)
-    if not any(all(script & group for script in map(_scripts, name)) for group in _SCRIPTS):
+    scripts = {_scripts(char) for char in name}
+    if not any(all(script & group for script in scripts) for group in _SCRIPTS):
         raise RefusedError("name", _ONE_SCRIPT)
     if key(name) in _NOBODYS_KEYS or look(name) in _NOBODYS_LOOKS:
         raise RefusedError("name", f"{name} is nobody's name")

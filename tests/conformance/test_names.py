@@ -8,7 +8,7 @@ import pytest
 
 from chatctl.layers import tls
 from tests.conformance.conftest import Launch, Start
-from tests.rooms import PATIENCE, Certificates, Peer, ThreadRoom, gather
+from tests.rooms import PATIENCE, Certificates, Peer, Room, ThreadRoom, gather
 
 
 def rename(peer: Peer, name: str) -> str:
@@ -155,6 +155,20 @@ def test_ignoring(room: ThreadRoom) -> None:
     assert second.line() == "[mal] five"
     first.half_close()
     assert second.line() == "< The user mal left (2 users online)"
+
+
+def test_ignored_lines_cost_a_stalled_member_nothing(process: Room) -> None:
+    """Ten thousand of them to one that does not read: they are one gap in what it sees."""
+    ignorer, speaker = process.peer(receive_buffer=4096), process.peer()
+    speaker.fence()
+    ignorer.say(f"/ignore {speaker.name}")
+    ignorer.until("you ignore")
+    before = process.memory()
+    for _ in range(10):
+        speaker.say(*["x" * 100] * 1_000)
+        speaker.fence()
+    assert process.memory() - before < 5_000_000
+    assert ignorer.fence() == []
 
 
 def test_addresses_are_hidden(start: Start) -> None:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from chatctl.room import stages
+from chatctl.room import lobby
 from chatctl.room.limits import Limits
 from chatctl.server import base, listener
 from tests.conformance.conftest import Launch, Start
@@ -357,7 +357,7 @@ def test_ends_within_two_seconds(room: ThreadRoom) -> None:
 def test_asked_twice_it_ends_at_once(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not want to wait for those two seconds, which are an hour here, says so again."""
     monkeypatch.setattr(base, "GRACE", 3600.0)
-    monkeypatch.setattr(stages, "GRACE", 3600.0)
+    monkeypatch.setattr(lobby, "GRACE", 3600.0)
     stalled = room.peer()
     room.end()
     assert stalled.until("shutting down")
@@ -368,7 +368,7 @@ def test_asked_twice_it_ends_at_once(room: ThreadRoom, monkeypatch: pytest.Monke
 def test_finished_members_get_what_was_sent_before_the_end(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads on only after the shutdown still gets all that was sent to it before, and an orderly end."""
     monkeypatch.setattr(base, "GRACE", 0.5)  # it waits for who does not read
-    monkeypatch.setattr(stages, "GRACE", 0.5)
+    monkeypatch.setattr(lobby, "GRACE", 0.5)
     talker, late = room.peers(2)
     for number in range(1_000):
         talker.say(f"{number} {'x' * 1000}")

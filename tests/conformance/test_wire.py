@@ -83,7 +83,7 @@ def test_text_cannot_pass_for_anything_else(room: ThreadRoom) -> None:
 def test_commands_are_answered_to_one(room: ThreadRoom) -> None:
     """Commands are for their sender alone; //x says /x; a reserved word is answered, not relayed."""
     listener, asker = room.peers(2)
-    asker.say("/help", "/who", "/nick me", "//nick me")
+    asker.say("/help", "/who", "/nickname me", "//nick me")
     lines = asker.until(r"^\[You\]")
     assert lines[0] == f"! chatctl {__version__}"
     assert "! 2 users online" in lines
