@@ -5,22 +5,23 @@ ends. Time enters as an argument, in seconds of any clock that goes on.
 """
 
 import math
-import re
 from collections.abc import Callable
 
 from chatctl import wire
+from chatctl.client import UNHEARD
 from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.members import Members
 from chatctl.errors import ChatctlError, InputError, NetworkError, PasswordError
 from chatctl.password import check
 from chatctl.peer.comeback import Comeback
-from chatctl.peer.stay import UNHEARD, Stage, Stay
+from chatctl.peer.stay import Stage, Stay
 from chatctl.peer.typed import lines_in
+from chatctl.room.commands import MEMBERS
 from chatctl.wire import Event, Kind
 
 _NAMED = 5  # lines that are repeated when they may not have been sent
 _SHOWN = 20  # names of those who are here
-_TOO_LONG = re.compile(r"line too long, not sent: it may have (\d{1,9}) bytes")
+_BEGINNING = 40  # characters of a line that is named by how it begins
 _AGAIN = 2.0  # seconds between two Ctrl-C that leave
 
 
@@ -34,13 +35,14 @@ class Session:
         wait: try again likewise until this member was inside once.
         note: tells the person something.
 
-    ``members``: who is in the room. ``returned``: a line that the room has refused, to be taken into the editor again.
+    ``members``: who is in the room. ``put_back``: has a line edited again; False: another one is.
     """
 
     def __init__(
         self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, note: Callable[[str], None]
     ) -> None:
         self.members = Members()
+        self.put_back: Callable[[str], bool] = lambda text: False
         self._dialer = dialer
         self._password = password
         self._asking = password is None
@@ -53,8 +55,7 @@ class Session:
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
         self._interrupted = -math.inf  # when Ctrl-C was hit last
-        self._longest: int | None = None  # bytes of a line, once the room has said it
-        self.returned: str | None = None
+        self._pasted: list[bytes] = []  # the lines of the last paste
 
     def prompt(self, now: float) -> str:
         """What stands before the line that is edited: how the connection is, or how many are online.
@@ -72,6 +73,12 @@ class Session:
         """Give a hint when the server has said nothing for some time."""
         if self._dialer.up and self._stay.unheard:
             self._note(UNHEARD)
+
+    def completions(self, word: str, *, first: bool) -> list[str]:
+        """What a word may become: a command where one can stand, a name elsewhere."""
+        if first and word.startswith("/"):
+            return [command for command in MEMBERS if command.startswith(word)]
+        return self.members.beginning_with(word)
 
     @property
     def secret(self) -> bool:
@@ -101,9 +108,12 @@ class Session:
         if lines and not self.open:
             self._note("not connected: the line stays where it is")
             return False
-        if long := [line for line in lines if self._longest is not None and len(line) > self._longest]:
-            self._note(f"too long, not sent: it may have {self._longest:,} bytes a line, and has {len(long[0]):,}")
-            return False
+        for number, line in enumerate(lines, 1):
+            if (limit := self._stay.echoes.limit) is not None and len(line) > limit:
+                self._note(f"not sent: {_size(line, limit, number if len(lines) > 1 else 0)}")
+                return False
+        if len(lines) > 1:
+            self._pasted = lines
         self._dialer.send(b"".join(self._stay.send(line, now) for line in lines))
         return True
 
@@ -117,27 +127,20 @@ class Session:
             self._note(_here(listed))
         for event in (*listed, *events):
             self.members.learn(event)
-            if event.kind is Kind.ANSWER and (limit := _TOO_LONG.fullmatch(event.text)):
-                self._refused(int(limit[1]))
             if event.kind is Kind.CONNECTED:
                 self._entered = True
                 self._status = self._trouble = ""
         return events
 
-    def _refused(self, limit: int) -> None:
-        """A line was longer than the room allows: give it back."""
-        self._longest = limit
-        line = self._stay.echoes.refuse(limit)
-        if line is not None:
-            self._note(f"it has {len(line):,} bytes")
-            self.returned = line.decode()
-
     def answer(self, now: float) -> None:
-        """Do what the server waits for, after `understand`.
+        """Do what the events of `understand` ask for, once they are shown.
 
         Raises:
             PasswordError: the room has another password than was given, or than were typed.
         """
+        echoes = self._stay.echoes
+        while echoes.limit is not None and echoes.refused:
+            self._return(echoes.refused.popleft(), echoes.limit)
         if not self.secret and (text := self._stay.answer(now)):
             self._dialer.send(text)
 
@@ -145,7 +148,6 @@ class Session:
         """A connection has been made."""
         self._stay = mark.stay
         self._stay.password = self._password
-        self._longest = None
         self._comeback.begin(now)
 
     def end(self, mark: Down, now: float) -> float | None:
@@ -208,6 +210,21 @@ class Session:
             self._note(f"maybe not sent: {line.decode()}")
         if len(lines) > _NAMED:
             self._note(f"maybe not sent: {len(lines) - _NAMED:,} more lines")
+
+    def _return(self, line: bytes, limit: int) -> None:
+        """Give a line back that the room has refused, as it was longer than the room takes."""
+        number = next((number for number, pasted in enumerate(self._pasted, 1) if wire.said(pasted) == line), 0)
+        typed = line if wire.said(line) == line else wire.escaped(line)
+        text = typed.decode()
+        beginning = text if len(text) <= _BEGINNING else f"{text[:_BEGINNING]}…"
+        place = "back in the prompt" if self.put_back(text) else beginning
+        self._note(f"{_size(typed, limit, number)}: {place}")
+
+
+def _size(line: bytes, limit: int, number: int) -> str:
+    """That a line is too long: that of a number in a paste, or, 0, the one that was typed."""
+    which = f"line {number} of the paste" if number else "the line"
+    return f"{which} has {len(line):,} bytes, the room takes {limit:,}"
 
 
 def _here(listed: list[Event]) -> str:

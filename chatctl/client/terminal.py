@@ -18,13 +18,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from chatctl import output
+from chatctl.client import QUIET
 from chatctl.client.dialer import Dialer, Down, Mark, Up
 from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
 from chatctl.peer.echoes import LATE
-from chatctl.peer.stay import QUIET, is_quit
-from chatctl.room.commands import MEMBERS
+from chatctl.peer.stay import is_quit
 from chatctl.screen.flusher import Flusher
 from chatctl.wire import Kind
 
@@ -90,6 +90,7 @@ class Terminal:
         from chatctl.screen.history import open_history
 
         self._editor = Editor(self, open_history(), color=self._color)
+        self._session.put_back = self._editor.put_back
         self._start(self._flush())
         try:
             await self._edit(self._editor)
@@ -131,10 +132,8 @@ class Terminal:
         return self._session.interrupt(time.monotonic())
 
     def completions(self, word: str, *, first: bool) -> list[str]:
-        """Commands where one can stand, names elsewhere."""
-        if first and word.startswith("/"):
-            return [command for command in MEMBERS if command.startswith(word)]
-        return self._session.members.beginning_with(word)
+        """See `Session.completions`."""
+        return self._session.completions(word, first=first)
 
     def submit(self, text: str) -> bool:
         """Send what was typed; False: it could not be."""
@@ -185,10 +184,6 @@ class Terminal:
         if text := self._display.text(events, time.time()):
             self._print(text)
         self._session.answer(time.monotonic())
-        if (line := self._session.returned) is not None:
-            self._session.returned = None
-            if not (self._editor and self._editor.put_back(line)):
-                self._note(f"not sent: {line}")
 
     def _mark(self, mark: Mark) -> None:
         """A connection begins or ends here."""

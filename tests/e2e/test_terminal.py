@@ -267,10 +267,30 @@ def test_a_line_that_is_too_long(room: Room, screen: Callable[..., Screen]) -> N
     client = screen(room.port, "--no-timestamps")
     client.until_text("here: ")
     client.type("x" * 4099 + "y\r")
-    client.until_text("-- it has 4,100 bytes")
+    client.until_text("-- the line has 4,100 bytes, the room takes 4,096: back in the prompt")
     client.until_text("xy")
     client.type(BACKSPACE * 4 + "\r")
     assert watcher.until("xxx")[-1].endswith("] " + "x" * 4096)
+
+
+def test_the_limit_is_learned(inside: tuple[Screen, Far]) -> None:
+    """The room's refusal brings it back into the prompt; then the limit is known, for pastes too."""
+    client, far = inside
+    client.type("a long line\r")
+    assert far.hear() == "a long line"
+    far.tell("! line too long, not sent: it may have 8 bytes")
+    client.until_text("-- the line has 11 bytes, the room takes 8: back in the prompt")
+    client.until_row("a long line")
+    client.type("!\r")
+    client.until_text("-- not sent: the line has 12 bytes, the room takes 8")
+    client.until_row("a long line!")
+    client.type(BACKSPACE * 6 + "\r")
+    assert far.hear() == "a long"
+    client.type("\x1b[200~" + "short\n" * 6 + "much too long\n\x1b[201~\r")
+    client.until_text("-- not sent: line 7 of the paste has 13 bytes, the room takes 8")
+    client.until_text("[paste: 7 lines")
+    client.type("\x03next\r")
+    assert far.hear() == "next"
 
 
 def test_who_is_here(room: Room, screen: Callable[..., Screen]) -> None:

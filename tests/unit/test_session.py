@@ -4,11 +4,12 @@ from typing import cast
 
 import pytest
 
+from chatctl.client import UNHEARD
 from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.session import Session
 from chatctl.errors import NetworkError, PasswordError
 from chatctl.peer.comeback import STEADY
-from chatctl.peer.stay import MAX_LINE, UNHEARD, Stay
+from chatctl.peer.stay import MAX_LINE, Stay
 from chatctl.wire import answer
 from chatctl.wire.words import KICKED, NEEDS_PASSWORD, WRONG_PASSWORD
 
@@ -41,7 +42,15 @@ class Person:
         self.notes: list[str] = []
         line = cast(Dialer, self.line)
         self.session = Session(line, password, reconnect=reconnect, wait=wait, note=self.notes.append)
+        self.session.put_back = self.take_back
+        self.typed = ""
         self.stay = Stay()
+
+    def take_back(self, text: str) -> bool:
+        """Where the line is edited: there may be another one there."""
+        free = not self.typed
+        self.typed = self.typed or text
+        return free
 
     def begin(self, *said: bytes, now: float = 0.0) -> None:
         """A connection begins, in which the server says something."""
@@ -120,18 +129,70 @@ def test_a_server_that_says_nothing() -> None:
     assert person.notes == [UNHEARD, "the server went away"]
 
 
-def test_a_line_that_is_too_long() -> None:
-    """The room gives it back, with its length; from then on one does not even leave the prompt."""
+TOO_LONG = answer("line too long, not sent: it may have 8 bytes")
+
+
+def test_a_line_that_is_too_long_for_the_room() -> None:
+    """It comes back behind what the server says; in this connection such a line stays where it is from then on."""
     person = inside()
-    assert person.session.say("short\n" + "한" * 30 + "\nshort", 0.0)
-    person.session.understand(b"[You] short\n" + answer("line too long, not sent: it may have 64 bytes"))
-    assert person.session.returned == "한" * 30
-    assert person.notes == ["it has 90 bytes"]
-    person.session.understand(b"[You] short\n")
+    assert person.session.say("long enough", 0.0)
+    person.session.understand(TOO_LONG)
+    assert (person.typed, person.notes) == ("", [])
+    person.session.answer(0.0)
+    assert person.typed == "long enough"
+    assert not person.session.say("long enough", 0.0)
+    assert person.session.say("12345678", 0.0)
+    size = "the line has 11 bytes, the room takes 8"
+    assert person.notes == [f"{size}: back in the prompt", f"not sent: {size}"]
+    assert person.session.due == 1
+    person.lose()
+    person.begin(WELCOME)
+    assert person.session.say("long enough", 0.0)
+
+
+def test_a_line_that_is_too_long_while_something_is_typed() -> None:
+    """What is typed stays, and the other line is named by its beginning."""
+    person = inside()
+    person.session.say("x" * 50, 0.0)
+    person.typed = "next"
+    person.session.understand(TOO_LONG)
+    person.session.answer(0.0)
+    assert person.typed == "next"
+    assert person.notes == [f"the line has 50 bytes, the room takes 8: {'x' * 40}…"]
+
+
+def test_a_paste_that_is_too_long() -> None:
+    """Which of its lines it is, is said; the first that was refused comes back as it says the same."""
+    person = inside()
+    paste = "short\n/say hello\n/etc/passwd"
+    assert person.session.say(paste, 0.0)
+    person.session.understand(TOO_LONG + TOO_LONG)
+    person.session.answer(0.0)
+    assert person.typed == "//say hello"
+    assert not person.session.say(paste, 0.0)
+    assert person.notes == [
+        "line 2 of the paste has 11 bytes, the room takes 8: back in the prompt",
+        "line 3 of the paste has 11 bytes, the room takes 8: /etc/passwd",
+        "not sent: line 2 of the paste has 11 bytes, the room takes 8",
+    ]
+
+
+def test_lines_that_come_back_with_a_refusal() -> None:
+    """Whatever comes in the same read, every line that was refused is given back, and the others are struck off."""
+    person = inside()
+    for line in ("a short", "한" * 30, "short too", "x" * 65):
+        assert person.session.say(line, 0.0)
+    refusal = answer("line too long, not sent: it may have 64 bytes")
+    person.session.understand(b"[You] a short\n" + refusal + b"[You] short too\n" + refusal)
+    person.session.answer(0.0)
     assert person.session.due == 0
+    assert person.typed == "한" * 30
+    assert person.notes == [
+        "the line has 90 bytes, the room takes 64: back in the prompt",
+        f"the line has 65 bytes, the room takes 64: {'x' * 40}…",
+    ]
     sent = list(person.line.sent)
     assert not person.session.say("x" * 65, 0.0)
-    assert person.notes[1:] == ["too long, not sent: it may have 64 bytes a line, and has 65"]
     assert person.line.sent == sent
     assert person.session.say("x" * 64, 0.0)
 
