@@ -40,6 +40,11 @@ class Members:
         elif event.kind is Kind.ANSWER:
             self._listing = bool(_NUMBER.fullmatch(event.text))
 
+    @property
+    def others(self) -> set[str]:
+        """The names, but that of this member."""
+        return self._names.keys() - {self.me}
+
     def beginning_with(self, prefix: str) -> list[str]:
         """The names that begin so, who spoke or came last first."""
         return [name for name in reversed(self._names) if name.startswith(prefix)]

@@ -54,6 +54,9 @@ class Session:
         self._status = "connecting"
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
+        self._acquainted = False  # it has been inside, or was told what may be wrong
+        self._known: set[str] | None = None  # who was there when the connection was lost
+        self._here = ""  # who is there now, to be said once what came with it is shown
         self._interrupted = -math.inf  # when Ctrl-C was hit last
         self._pasted: list[bytes] = []  # the lines of the last paste
 
@@ -69,9 +72,10 @@ class Session:
         late = self._stay.echoes.late(now)
         return f"[{wire.online(self.members.users)}{f', {late:,} unsent' if late else ''}] > "
 
-    def look(self) -> None:
-        """Give a hint when the server has said nothing for some time."""
-        if self._dialer.up and self._stay.unheard:
+    def look(self, mark: Up) -> None:
+        """Give a hint, once, when nothing has come for some time over a connection to a room that is not known yet."""
+        if mark.stay is self._stay and mark.stay.unheard and not self._acquainted:
+            self._acquainted = True
             self._note(UNHEARD)
 
     def completions(self, word: str, *, first: bool) -> list[str]:
@@ -124,11 +128,12 @@ class Session:
             self._stay.ask_again()
         listed = self._stay.question.take()
         if listed:
-            self._note(_here(listed))
+            others = [event.text for event in listed[1:] if event.text != f"{self._stay.question.me} (you)"]
+            self._here = "" if set(others) == self._known else _here(others)
         for event in (*listed, *events):
             self.members.learn(event)
             if event.kind is Kind.CONNECTED:
-                self._entered = True
+                self._entered = self._acquainted = True
                 self._status = self._trouble = ""
         return events
 
@@ -138,6 +143,9 @@ class Session:
         Raises:
             PasswordError: the room has another password than was given, or than were typed.
         """
+        if self._here:
+            self._note(self._here)
+            self._here = ""
         echoes = self._stay.echoes
         while echoes.limit is not None and echoes.refused:
             self._return(echoes.refused.popleft(), echoes.limit)
@@ -146,6 +154,7 @@ class Session:
 
     def begin(self, mark: Up, now: float) -> None:
         """A connection has been made."""
+        self._known = self.members.others if self._entered else None
         self._stay = mark.stay
         self._stay.password = self._password
         self._comeback.begin(now)
@@ -227,9 +236,8 @@ def _size(line: bytes, limit: int, number: int) -> str:
     return f"{which} has {len(line):,} bytes, the room takes {limit:,}"
 
 
-def _here(listed: list[Event]) -> str:
-    """Who is here, in a line, from an answer to ``/who``."""
-    names = [event.text.split()[0] for event in listed[1:] if not event.text.endswith(" (you)")]
+def _here(names: list[str]) -> str:
+    """Who is here, in a line, besides this member."""
     if not names:
         return "nobody else is here"
     shown, more = names[:_SHOWN], len(names) - _SHOWN

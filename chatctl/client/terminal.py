@@ -190,7 +190,7 @@ class Terminal:
         try:
             if isinstance(mark, Up):
                 self._session.begin(mark, time.monotonic())
-                asyncio.get_running_loop().call_later(QUIET, self._session.look)
+                asyncio.get_running_loop().call_later(QUIET, self._session.look, mark)
                 return
             self._show(b"")
             delay = self._session.end(mark, time.monotonic())

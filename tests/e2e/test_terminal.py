@@ -720,6 +720,7 @@ def test_another_address(place: Place, screen: Callable[..., Screen]) -> None:
     client = screen(place.port, "--no-timestamps")
     far = place.accept("")
     far.welcome("192.0.2.7:5000")
+    client.until_text("-- nobody else is here")
     name = ":".join(map(str, far.sock.getpeername()))
     far.tell(f"[a:1] hey {name}, who is that?")
     client.until_text("who is that?")
@@ -879,6 +880,7 @@ def test_smart_notices(place: Place, screen: Callable[..., Screen]) -> None:
     """Of a busy room's comings and goings only those of members who spoke are shown."""
     client = screen(place.port, "--notices", "smart", "--no-timestamps")
     far = place.accept()
+    client.until_text("-- nobody else is here")
     far.tell("> New user a:1 entered (4 users online)", "> New user b:1 entered (5 users online)", "[a:1] hi")
     far.tell("< The user b:1 left (4 users online)", "< The user a:1 left (3 users online)", "[c:1] end")
     client.until_text("end")
@@ -889,6 +891,7 @@ def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
     """Rows after the first are indented like the text."""
     client = screen(place.port, "--no-timestamps", size=(30, 10))
     far = place.accept()
+    client.until_text("-- nobody else is here")
     far.tell("[a:1] one two three four five six seven 여덟 아홉 열")
     client.until_text("열")
     assert client.rows[3:5] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]

@@ -117,16 +117,31 @@ def test_lines_that_do_not_come_back() -> None:
 
 
 def test_a_server_that_says_nothing() -> None:
-    """There is a hint that it may speak TLS; not when it has spoken, or is gone."""
-    person = Person()
+    """There is a hint, once, that it may speak TLS; not when it is gone, or another connection than was looked at."""
+    person = Person(wait=True)
     person.begin()
-    person.session.look()
-    assert person.notes == [UNHEARD]
-    person.session.understand(WELCOME)
-    person.session.look()
+    first = Up(person.stay)
     person.lose()
-    person.session.look()
-    assert person.notes == [UNHEARD, "the server went away"]
+    person.session.look(first)
+    person.begin()
+    person.session.look(first)
+    assert person.notes == ["the server went away"]
+    for _ in range(2):
+        person.session.look(Up(person.stay))
+        person.lose()
+        person.begin()
+    assert person.notes == ["the server went away", UNHEARD]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_server_that_has_spoken(again: bool) -> None:
+    """There is no hint, nor when the connection is lost and made again: it is known what that room speaks."""
+    person = inside()
+    if again:
+        person.lose()
+        person.begin()
+    person.session.look(Up(person.stay))
+    assert UNHEARD not in person.notes
 
 
 TOO_LONG = answer("line too long, not sent: it may have 8 bytes")
@@ -216,6 +231,7 @@ def test_who_is_here() -> None:
     assert person.session.understand(answer("2 users online", "10.0.0.1:1", "192.0.2.7:2 (you)")) == []
     assert person.session.members.me == "192.0.2.7:2"
     assert person.session.members.beginning_with("10.") == ["10.0.0.1:1"]
+    person.session.answer(0.0)
     assert person.notes == ["here: 10.0.0.1:1 and you"]
     person.lose()
     person.begin(WELCOME)
@@ -235,7 +251,24 @@ def test_those_who_are_here(number: int, note: str) -> None:
     person = inside()
     others = [f"10.0.0.1:{port}" for port in range(1, number)]
     person.session.understand(answer(f"{number} users online", *others, "192.0.2.7:2 (you)"))
+    assert person.notes == []  # what came with that is shown first
+    person.session.answer(0.0)
     assert person.notes == [note]
+
+
+@pytest.mark.parametrize(("now", "told"), [(["a:1", "c:3"], False), (["a:1"], True), (["a:1", "c:3", "d:4"], True)])
+def test_who_is_here_after_a_loss(now: list[str], told: bool) -> None:
+    """Who comes back is told only of others than were there when the connection was lost."""
+    person = inside()
+    person.session.understand(answer("3 users online", "a:1", "b:2", "me:9 (you)"))
+    person.session.understand(b"> New user c:3 entered (4 users online)\n< The user b:2 left (3 users online)\n")
+    person.session.answer(0.0)
+    person.lose()
+    person.notes.clear()
+    person.begin(WELCOME)
+    person.session.understand(answer(f"{len(now) + 1} users online", *now, "me:10 (you)"))
+    person.session.answer(0.0)
+    assert person.notes == ([f"here: {', '.join(now)} and you"] if told else [])
 
 
 def test_a_password_that_is_typed() -> None:
