@@ -262,13 +262,15 @@ def test_plain_text_to_a_room_with_tls(place: Place, screen: Callable[..., Scree
 
 
 def test_a_line_that_is_too_long(room: Room, screen: Callable[..., Screen]) -> None:
-    """It comes back into the prompt, whole, and the note says how long it is."""
+    """It comes back into the prompt, whole; the note says how long it is, and can be seen above it."""
     watcher = room.peer()
     client = screen(room.port, "--no-timestamps")
     client.until_text("here: ")
     client.type("x" * 4099 + "y\r")
     client.until_text("-- the line has 4,100 bytes, the room takes 4,096: back in the prompt")
-    client.until_text("xy")
+    client.until(
+        lambda screen: screen.rows[-1].endswith("xy") and any("back in the prompt" in row for row in screen.rows)
+    )
     client.type(BACKSPACE * 4 + "\r")
     assert watcher.until("xxx")[-1].endswith("] " + "x" * 4096)
 
