@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from chatctl.peer.stay import Target
 
 
+QUIET = 2.0
+"""Seconds after which a server that has said nothing to somebody who speaks plain text may be waiting for TLS."""
+
+UNHEARD = "connected, but the server says nothing yet: does the room speak TLS (--tls)?"
+"""What to tell that one."""
+
+
 def is_rich(*, plain: bool, stdin: bool, stdout: bool, term: str) -> bool:
     """Whether the client edits lines and draws, or is a filter.
 

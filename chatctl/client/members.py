@@ -53,6 +53,11 @@ class Members:
             if listed[2]:
                 self.me = listed[1]
 
+    @property
+    def others(self) -> set[str]:
+        """The names, but that of this member."""
+        return self._names.keys() - {self.me}
+
     def beginning_with(self, prefix: str) -> list[str]:
         """The names that begin so, in capitals or not, who spoke or came last first."""
         prefix = prefix.casefold()

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from chatctl import output
+from chatctl.client import QUIET, UNHEARD
 from chatctl.display import Display
 from chatctl.errors import NetworkError
 from chatctl.password import check
 from chatctl.peer.blocking import Pump, connect
 from chatctl.peer.comeback import Comeback
-from chatctl.peer.stay import QUIET, UNHEARD, Stage, Stay, Target
+from chatctl.peer.stay import Stage, Stay, Target
 from chatctl.peer.typed import lines_of
 from chatctl.wire import Event
 

@@ -5,22 +5,23 @@ ends. Time enters as an argument, in seconds of any clock that goes on.
 """
 
 import math
-import re
 from collections.abc import Callable
 
 from chatctl import wire
+from chatctl.client import UNHEARD
 from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.members import Members
 from chatctl.errors import ChatctlError, InputError, NetworkError, PasswordError
 from chatctl.password import check
 from chatctl.peer.comeback import Comeback
-from chatctl.peer.stay import UNHEARD, Stage, Stay
+from chatctl.peer.stay import Stage, Stay
 from chatctl.peer.typed import lines_in
+from chatctl.room.commands import MEMBERS
 from chatctl.wire import Event, Kind
 
 _NAMED = 5  # lines that are repeated when they may not have been sent
 _SHOWN = 20  # names of those who are here
-_TOO_LONG = re.compile(r"line too long, not sent: it may have (\d{1,9}) bytes")
+_BEGINNING = 40  # characters of a line that is named by how it begins
 _AGAIN = 2.0  # seconds between two Ctrl-C that leave
 
 
@@ -35,7 +36,7 @@ class Session:
         nick: the name to come in with; empty: none.
         note: tells the person something.
 
-    ``members``: who is in the room. ``returned``: a line that the room has refused, to be taken into the editor again.
+    ``members``: who is in the room. ``put_back``: has a line edited again; False: another one is.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Session:
         note: Callable[[str], None],
     ) -> None:
         self.members = Members()
+        self.put_back: Callable[[str], bool] = lambda text: False
         self._dialer = dialer
         self._password = password
         self._asking = password is None
@@ -62,9 +64,11 @@ class Session:
         self._entered = False  # at least once
         self._nameless = not nick  # and it was not told how to have a name
         self._ignored: dict[str, None] = {}  # whom it has asked the room to hide
+        self._acquainted = False  # it has been inside, or was told what may be wrong
+        self._known: set[str] | None = None  # who was there when the connection was lost
+        self._here = ""  # who is there now, to be said once what came with it is shown
         self._interrupted = -math.inf  # when Ctrl-C was hit last
-        self._longest: int | None = None  # bytes of a line, once the room has said it
-        self.returned: str | None = None
+        self._pasted: list[bytes] = []  # the lines of the last paste
 
     def prompt(self, now: float) -> str:
         """What stands before the line that is edited: how the connection is, or how many are online.
@@ -78,10 +82,20 @@ class Session:
         late = self._stay.echoes.late(now)
         return f"[{wire.online(self.members.users)}{f', {late:,} unsent' if late else ''}] > "
 
-    def look(self) -> None:
-        """Give a hint when the server has said nothing for some time."""
-        if self._dialer.up and self._stay.unheard:
+    def look(self, mark: Up) -> None:
+        """Give a hint, once, when nothing has come for some time over a connection to a room that is not known yet."""
+        if mark.stay is self._stay and mark.stay.unheard and not self._acquainted:
+            self._acquainted = True
             self._note(UNHEARD)
+
+    def completions(self, words: list[str]) -> list[str]:
+        """Commands where one can stand, names elsewhere; who wrote last, where nobody is named yet behind /msg."""
+        word = words[-1]
+        if len(words) == 1 and word.startswith("/"):
+            return [command for command in MEMBERS if command.startswith(word)]
+        if words == ["/msg", ""] and self.members.whisperer:
+            return [self.members.whisperer]
+        return self.members.beginning_with(word)
 
     @property
     def secret(self) -> bool:
@@ -111,9 +125,12 @@ class Session:
         if lines and not self.open:
             self._note("not connected: the line stays where it is")
             return False
-        if long := [line for line in lines if self._longest is not None and len(line) > self._longest]:
-            self._note(f"too long, not sent: it may have {self._longest:,} bytes a line, and has {len(long[0]):,}")
-            return False
+        for number, line in enumerate(lines, 1):
+            if (limit := self._stay.echoes.limit) is not None and len(line) > limit:
+                self._note(f"not sent: {_size(line, limit, number if len(lines) > 1 else 0)}")
+                return False
+        if len(lines) > 1:
+            self._pasted = lines
         self._dialer.send(b"".join(self._stay.send(line, now) for line in lines))
         if len(lines) == 1:
             self._remember(lines[0].decode())
@@ -134,49 +151,42 @@ class Session:
             self._stay.ask_again()
         listed = self._stay.question.take()
         if listed:
-            self._note(_here(listed))
-            self._hint(self._stay.question.me or "")
+            others = [event.text.split()[0] for event in listed[1:] if not event.text.endswith(" (you)")]
+            self._here = "" if set(others) == self._known else _here(others)
         for event in (*listed, *events):
             self.members.learn(event)
             if self.members.me and ":" not in self.members.me:
                 self._dialer.nick = self.members.me
-            if event.kind is Kind.ANSWER and (limit := _TOO_LONG.fullmatch(event.text)):
-                self._refused(int(limit[1]))
             if event.kind is Kind.CONNECTED:
                 if self._entered and self._ignored:
                     self._dialer.send("".join(f"/ignore {whom}\n" for whom in self._ignored).encode())
-                self._entered = True
+                self._entered = self._acquainted = True
                 self._status = self._trouble = ""
         return events
 
-    def _hint(self, me: str) -> None:
-        """Tell once how to have a name."""
-        if self._nameless and ":" in me:
-            self._note(f"you are {me}: /nick NAME gives you a name")
-            self._nameless = False
-
-    def _refused(self, limit: int) -> None:
-        """A line was longer than the room allows: give it back."""
-        self._longest = limit
-        line = self._stay.echoes.refuse(limit)
-        if line is not None:
-            self._note(f"it has {len(line):,} bytes")
-            self.returned = line.decode()
-
     def answer(self, now: float) -> None:
-        """Do what the server waits for, after `understand`.
+        """Do what the events of `understand` ask for, once they are shown.
 
         Raises:
             PasswordError: the room has another password than was given, or than were typed.
         """
+        if self._here:
+            self._note(self._here)
+            self._here = ""
+        if self._nameless and (me := self.members.me) and ":" in me:
+            self._note(f"you are {me}: /nick NAME gives you a name")
+            self._nameless = False
+        echoes = self._stay.echoes
+        while echoes.limit is not None and echoes.refused:
+            self._return(echoes.refused.popleft(), echoes.limit)
         if not self.secret and (text := self._stay.answer(now)):
             self._dialer.send(text)
 
     def begin(self, mark: Up, now: float) -> None:
         """A connection has been made."""
+        self._known = self.members.others if self._entered else None
         self._stay = mark.stay
         self._stay.password = self._password
-        self._longest = None
         self._comeback.begin(now)
 
     def end(self, mark: Down, now: float) -> float | None:
@@ -240,10 +250,24 @@ class Session:
         if len(lines) > _NAMED:
             self._note(f"maybe not sent: {len(lines) - _NAMED:,} more lines")
 
+    def _return(self, line: bytes, limit: int) -> None:
+        """Give a line back that the room has refused, as it was longer than the room takes."""
+        number = next((number for number, pasted in enumerate(self._pasted, 1) if wire.said(pasted) == line), 0)
+        typed = line if wire.said(line) == line else wire.escaped(line)
+        text = typed.decode()
+        beginning = text if len(text) <= _BEGINNING else f"{text[:_BEGINNING]}…"
+        place = "back in the prompt" if self.put_back(text) else beginning
+        self._note(f"{_size(typed, limit, number)}: {place}")
 
-def _here(listed: list[Event]) -> str:
-    """Who is here, in a line, from an answer to ``/who``."""
-    names = [event.text.split()[0] for event in listed[1:] if not event.text.endswith(" (you)")]
+
+def _size(line: bytes, limit: int, number: int) -> str:
+    """That a line is too long: that of a number in a paste, or, 0, the one that was typed."""
+    which = f"line {number} of the paste" if number else "the line"
+    return f"{which} has {len(line):,} bytes, the room takes {limit:,}"
+
+
+def _here(names: list[str]) -> str:
+    """Who is here, in a line, besides this member."""
     if not names:
         return "nobody else is here"
     shown, more = names[:_SHOWN], len(names) - _SHOWN

@@ -18,13 +18,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from chatctl import output
+from chatctl.client import QUIET
 from chatctl.client.dialer import Dialer, Down, Mark, Up
 from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
 from chatctl.peer.echoes import LATE
-from chatctl.peer.stay import QUIET, is_quit
-from chatctl.room.commands import MEMBERS
+from chatctl.peer.stay import is_quit
 from chatctl.screen.flusher import Flusher
 from chatctl.wire import Kind
 
@@ -92,6 +92,7 @@ class Terminal:
         from chatctl.screen.history import open_history
 
         self._editor = Editor(self, open_history(), color=self._color)
+        self._session.put_back = self._editor.put_back
         self._start(self._flush())
         try:
             await self._edit(self._editor)
@@ -133,13 +134,8 @@ class Terminal:
         return self._session.interrupt(time.monotonic())
 
     def completions(self, words: list[str]) -> list[str]:
-        """Commands where one can stand, names elsewhere; who wrote last, where nobody is named yet behind /msg."""
-        word, members = words[-1], self._session.members
-        if len(words) == 1 and word.startswith("/"):
-            return [command for command in MEMBERS if command.startswith(word)]
-        if words == ["/msg", ""] and members.whisperer:
-            return [members.whisperer]
-        return members.beginning_with(word)
+        """See `Session.completions`."""
+        return self._session.completions(words)
 
     def submit(self, text: str) -> bool:
         """Send what was typed; False: it could not be."""
@@ -190,17 +186,13 @@ class Terminal:
         if text := self._display.text(events, time.time()):
             self._print(text)
         self._session.answer(time.monotonic())
-        if (line := self._session.returned) is not None:
-            self._session.returned = None
-            if not (self._editor and self._editor.put_back(line)):
-                self._note(f"not sent: {line}")
 
     def _mark(self, mark: Mark) -> None:
         """A connection begins or ends here."""
         try:
             if isinstance(mark, Up):
                 self._session.begin(mark, time.monotonic())
-                asyncio.get_running_loop().call_later(QUIET, self._session.look)
+                asyncio.get_running_loop().call_later(QUIET, self._session.look, mark)
                 return
             self._show(b"")
             delay = self._session.end(mark, time.monotonic())

@@ -3,11 +3,16 @@
 import math
 from collections import deque
 
+from chatctl import wire
+
 OVERDUE = 10.0
 """Seconds after which an echo is not waited for any longer."""
 
 LATE = 1.0
 """Seconds after which an echo is late, so that who has said the line wants to know."""
+
+REFUSED = 100
+"""Lines that were too long and are remembered, the last ones."""
 
 WINDOW = 256 * 1024
 """Bytes sent ahead of their echoes, at most: who reads its own lines more slowly than it sends would be cut."""
@@ -17,13 +22,16 @@ class Echoes:
     """The account.
 
     ``said``: lines, so far. ``unechoed``: bytes of those that are still due. ``patience``: when the last of them should
-    have come back.
+    have come back. ``limit``: bytes that the room takes in a line, once it has refused a longer one. ``refused``: those
+    lines, `REFUSED` at most, for who takes them out.
     """
 
     def __init__(self) -> None:
         self.said = 0
         self.unechoed = 0
         self.patience = -math.inf
+        self.limit: int | None = None
+        self.refused: deque[bytes] = deque(maxlen=REFUSED)
         self._passed_over = 0
         self._window: float = WINDOW
         self._due: deque[bytes] = deque()
@@ -58,22 +66,18 @@ class Echoes:
         while self._strike() != line:
             self._passed_over += 1
 
-    def refuse(self, limit: int) -> bytes | None:
-        """Strike off the first line of more than so many bytes, which the server has refused; None: there is none."""
-        found = next((index for index, line in enumerate(self._due) if len(line) > limit), None)
-        if found is None:
-            return None
-        self._due.rotate(-found)
-        self._said_at.rotate(-found)
-        line = self._strike()
-        self._due.rotate(found)
-        self._said_at.rotate(found)
-        self._passed_over += 1
-        return line
+    def refuse(self, limit: int) -> None:
+        """The server says that a line had more bytes than it takes: the first such line of those that are due."""
+        self.limit = limit
+        for place, line in enumerate(self._due):
+            if len(wire.escaped(line)) > limit:
+                self.refused.append(self._strike(place))
+                self._passed_over += 1
+                return
 
-    def _strike(self) -> bytes:
-        self._said_at.popleft()
-        line = self._due.popleft()
+    def _strike(self, place: int = 0) -> bytes:
+        line = self._due[place]
+        del self._due[place], self._said_at[place]
         self.unechoed -= len(line)
         return line
 

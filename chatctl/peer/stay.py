@@ -17,6 +17,7 @@ these. One thread may decrypt while another one encrypts, and a third understand
 import enum
 import errno
 import math
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
@@ -37,15 +38,10 @@ PATIENCE = 10.0
 SILENCE = 30.0
 """Seconds to wait for the server's first line; a TLS port lets a plain client wait for 10."""
 
-QUIET = 2.0
-"""Seconds after which a server that has said nothing to somebody who speaks plain text may be waiting for TLS."""
-
-UNHEARD = "connected, but the server says nothing yet: does the room speak TLS (--tls)?"
-"""What to tell that one."""
-
 DEAD = 60
 """Seconds after which a server whose machine has gone is given up."""
 
+_REFUSED = re.compile(rf"{words.TOO_LONG} (\d{{1,9}}) bytes")
 _TRIES = 3  # passwords that a server lets somebody try over one connection
 _TOO_LONG = f"(a line of more than {MAX_LINE} bytes was left out)"
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
@@ -286,6 +282,8 @@ class Stay:
             self.refusal = None
         elif event.kind is Kind.ANSWER and (renamed := words.RENAMED.fullmatch(event.text)):
             self.question.me = renamed[1]
+        elif event.kind is Kind.ANSWER and (refused := _REFUSED.fullmatch(event.text)):
+            self.echoes.refuse(int(refused[1]))
         if not self._entered and event.kind is Kind.ANSWER:
             self._answered(event.text)
         else:

@@ -181,7 +181,7 @@ class Room(Entrance[M]):
             elif member.told > MAX_TOLD:
                 self._ignore(member)
             elif item is Rejected.TOO_LONG:
-                self.answer(member, f"line too long, not sent: it may have {self.limits.max_line} bytes")
+                self.answer(member, f"{words.TOO_LONG} {self.limits.max_line} bytes")
             else:
                 self.dismiss(member, now, REFUSALS[item], f"sent {item.value}")
             if member.stage is not INSIDE:

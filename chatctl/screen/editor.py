@@ -6,6 +6,7 @@ mode would be echoed into the text by the kernel, and Ctrl-C and Ctrl-D lost; so
 `patch_stdout`, which switch to it for every line, are not used.
 """
 
+import functools
 import os
 import re
 import select
@@ -26,6 +27,7 @@ from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.dimension import AnyDimension, Dimension, to_dimension
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.search import stop_search
 
@@ -103,6 +105,8 @@ class Editor:
             is_password=Condition(talk.secret),
             key_bindings=merge_key_bindings([graphemes.bindings(), self._bindings()]),
         )
+        window = self._session.layout.current_window
+        window.height = functools.partial(self._height, window.height)
         if threading.current_thread() is threading.main_thread():
             self._session.app.terminal_size_polling_interval = None  # the kernel tells, by SIGWINCH
         buffer = self._session.default_buffer
@@ -166,6 +170,11 @@ class Editor:
             app.renderer.erase(leave_alternate_screen=False)
             self._output.write_raw(text.replace("\n", "\r\n"))
             app._redraw()
+
+    def _height(self, wanted: AnyDimension) -> Dimension:
+        """Half of the screen at most, so that what is said of a long line can be seen above it."""
+        least = to_dimension(wanted).min
+        return Dimension(min=least, max=max(least, self._output.get_size().rows // 2, 1))
 
     def _prompt(self) -> str:
         if self._held:

@@ -17,6 +17,9 @@ DENIED = "your address is not allowed here"
 IDLE = "nothing heard of you"
 """How the last word to a member begins that was silent for too long."""
 
+TOO_LONG = "line too long, not sent: it may have"
+"""How the answer to such a line begins; how many bytes follows."""
+
 FINAL = (KICKED, DENIED, IDLE)
 """How the last word begins to who should not come back by itself."""
 

@@ -191,15 +191,21 @@ def test_coming_back(place: Place, screen: Callable[..., Screen]) -> None:
     assert far.hear() == ""
 
 
+def _seconds(screen: Screen) -> int:
+    """How long it is until the next attempt, which each makes longer; 0: there is none to wait for."""
+    found = re.search(r"again in (\d+) s", screen.rows[-1])
+    return int(found[1]) if found else 0
+
+
 def test_enter_comes_back_at_once(inside: tuple[Screen, Far], place: Place) -> None:
     """On an empty line, while offline, it connects, however long there was to wait."""
     client, far = inside
     place.shut()
     far.close()
     client.until_text("[offline, again in")
-    while not re.search(r"again in \d\d s", client.rows[-1]):  # each attempt has the next one wait longer
+    while (seconds := _seconds(client)) < 10:  # a longer wait shows that the attempt has failed
         client.type("\r")
-        client.until_text("[offline, again in")
+        client.until(lambda screen, seconds=seconds: _seconds(screen) > seconds)  # type: ignore[misc]
     begun = time.monotonic()
     place.open()
     client.type("\r")
@@ -262,15 +268,37 @@ def test_plain_text_to_a_room_with_tls(place: Place, screen: Callable[..., Scree
 
 
 def test_a_line_that_is_too_long(room: Room, screen: Callable[..., Screen]) -> None:
-    """It comes back into the prompt, whole, and the note says how long it is."""
+    """It comes back into the prompt, whole; the note says how long it is, and can be seen above it."""
     watcher = room.peer()
     client = screen(room.port, "--no-timestamps")
     client.until_text("here: ")
     client.type("x" * 4099 + "y\r")
-    client.until_text("-- it has 4,100 bytes")
-    client.until_text("xy")
+    client.until_text("-- the line has 4,100 bytes, the room takes 4,096: back in the prompt")
+    client.until(
+        lambda screen: screen.rows[-1].endswith("xy") and any("back in the prompt" in row for row in screen.rows)
+    )
     client.type(BACKSPACE * 4 + "\r")
     assert watcher.until("xxx")[-1].endswith("] " + "x" * 4096)
+
+
+def test_the_limit_is_learned(inside: tuple[Screen, Far]) -> None:
+    """The room's refusal brings it back into the prompt; then the limit is known, for pastes too."""
+    client, far = inside
+    client.type("a long line\r")
+    assert far.hear() == "a long line"
+    far.tell("! line too long, not sent: it may have 8 bytes")
+    client.until_text("-- the line has 11 bytes, the room takes 8: back in the prompt")
+    client.until_row("a long line")
+    client.type("!\r")
+    client.until_text("-- not sent: the line has 12 bytes, the room takes 8")
+    client.until_row("a long line!")
+    client.type(BACKSPACE * 6 + "\r")
+    assert far.hear() == "a long"
+    client.type("\x1b[200~" + "short\n" * 6 + "much too long\n\x1b[201~\r")
+    client.until_text("-- not sent: line 7 of the paste has 13 bytes, the room takes 8")
+    client.until_text("[paste: 7 lines")
+    client.type("\x03next\r")
+    assert far.hear() == "next"
 
 
 def test_who_is_here(room: Room, screen: Callable[..., Screen]) -> None:
@@ -700,6 +728,7 @@ def test_another_address(place: Place, screen: Callable[..., Screen]) -> None:
     client = screen(place.port, "--no-timestamps")
     far = place.accept("")
     far.welcome("192.0.2.7:5000")
+    client.until_text("-- nobody else is here")
     name = ":".join(map(str, far.sock.getpeername()))
     far.tell(f"[a:1] hey {name}, who is that?")
     client.until_text("who is that?")
@@ -859,6 +888,7 @@ def test_smart_notices(place: Place, screen: Callable[..., Screen]) -> None:
     """Of a busy room's comings and goings only those of members who spoke are shown."""
     client = screen(place.port, "--notices", "smart", "--no-timestamps")
     far = place.accept()
+    client.until_text("-- nobody else is here")
     far.tell("> New user a:1 entered (4 users online)", "> New user b:1 entered (5 users online)", "[a:1] hi")
     far.tell("< The user b:1 left (4 users online)", "< The user a:1 left (3 users online)", "[c:1] end")
     client.until_text("end")
@@ -869,6 +899,7 @@ def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
     """Rows after the first are indented like the text."""
     client = screen(place.port, "--no-timestamps", size=(30, 10))
     far = place.accept()
+    client.until_text("-- nobody else is here")
     far.tell("[a:1] one two three four five six seven 여덟 아홉 열")
     client.until_text("열")
     assert client.rows[3:5] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]

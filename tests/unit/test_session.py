@@ -4,11 +4,12 @@ from typing import cast
 
 import pytest
 
+from chatctl.client import UNHEARD
 from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.session import Session
 from chatctl.errors import NetworkError, PasswordError
 from chatctl.peer.comeback import STEADY
-from chatctl.peer.stay import MAX_LINE, UNHEARD, Stay
+from chatctl.peer.stay import MAX_LINE, Stay
 from chatctl.wire import answer
 from chatctl.wire.words import KICKED, NEEDS_PASSWORD, WRONG_PASSWORD
 
@@ -42,7 +43,15 @@ class Person:
         self.notes: list[str] = []
         line = cast(Dialer, self.line)
         self.session = Session(line, password, reconnect=reconnect, wait=wait, note=self.notes.append)
+        self.session.put_back = self.take_back
+        self.typed = ""
         self.stay = Stay()
+
+    def take_back(self, text: str) -> bool:
+        """Where the line is edited: there may be another one there."""
+        free = not self.typed
+        self.typed = self.typed or text
+        return free
 
     def begin(self, *said: bytes, now: float = 0.0) -> None:
         """A connection begins, in which the server says something."""
@@ -109,30 +118,97 @@ def test_lines_that_do_not_come_back() -> None:
 
 
 def test_a_server_that_says_nothing() -> None:
-    """There is a hint that it may speak TLS; not when it has spoken, or is gone."""
-    person = Person()
+    """There is a hint, once, that it may speak TLS; not when it is gone, or another connection than was looked at."""
+    person = Person(wait=True)
     person.begin()
-    person.session.look()
-    assert person.notes == [UNHEARD]
-    person.session.understand(WELCOME)
-    person.session.look()
+    first = Up(person.stay)
     person.lose()
-    person.session.look()
-    assert person.notes == [UNHEARD, "the server went away"]
+    person.session.look(first)
+    person.begin()
+    person.session.look(first)
+    assert person.notes == ["the server went away"]
+    for _ in range(2):
+        person.session.look(Up(person.stay))
+        person.lose()
+        person.begin()
+    assert person.notes == ["the server went away", UNHEARD]
 
 
-def test_a_line_that_is_too_long() -> None:
-    """The room gives it back, with its length; from then on one does not even leave the prompt."""
+@pytest.mark.parametrize("again", [False, True])
+def test_a_server_that_has_spoken(again: bool) -> None:
+    """There is no hint, nor when the connection is lost and made again: it is known what that room speaks."""
     person = inside()
-    assert person.session.say("short\n" + "한" * 30 + "\nshort", 0.0)
-    person.session.understand(b"[You] short\n" + answer("line too long, not sent: it may have 64 bytes"))
-    assert person.session.returned == "한" * 30
-    assert person.notes == ["it has 90 bytes"]
-    person.session.understand(b"[You] short\n")
+    if again:
+        person.lose()
+        person.begin()
+    person.session.look(Up(person.stay))
+    assert UNHEARD not in person.notes
+
+
+TOO_LONG = answer("line too long, not sent: it may have 8 bytes")
+
+
+def test_a_line_that_is_too_long_for_the_room() -> None:
+    """It comes back behind what the server says; in this connection such a line stays where it is from then on."""
+    person = inside()
+    assert person.session.say("long enough", 0.0)
+    person.session.understand(TOO_LONG)
+    assert (person.typed, person.notes) == ("", [])
+    person.session.answer(0.0)
+    assert person.typed == "long enough"
+    assert not person.session.say("long enough", 0.0)
+    assert person.session.say("12345678", 0.0)
+    size = "the line has 11 bytes, the room takes 8"
+    assert person.notes == [f"{size}: back in the prompt", f"not sent: {size}"]
+    assert person.session.due == 1
+    person.lose()
+    person.begin(WELCOME)
+    assert person.session.say("long enough", 0.0)
+
+
+def test_a_line_that_is_too_long_while_something_is_typed() -> None:
+    """What is typed stays, and the other line is named by its beginning."""
+    person = inside()
+    person.session.say("x" * 50, 0.0)
+    person.typed = "next"
+    person.session.understand(TOO_LONG)
+    person.session.answer(0.0)
+    assert person.typed == "next"
+    assert person.notes == [f"the line has 50 bytes, the room takes 8: {'x' * 40}…"]
+
+
+def test_a_paste_that_is_too_long() -> None:
+    """Which of its lines it is, is said; the first that was refused comes back as it says the same."""
+    person = inside()
+    paste = "short\n/say hello\n/etc/passwd"
+    assert person.session.say(paste, 0.0)
+    person.session.understand(TOO_LONG + TOO_LONG)
+    person.session.answer(0.0)
+    assert person.typed == "//say hello"
+    assert not person.session.say(paste, 0.0)
+    assert person.notes == [
+        "line 2 of the paste has 11 bytes, the room takes 8: back in the prompt",
+        "line 3 of the paste has 11 bytes, the room takes 8: /etc/passwd",
+        "not sent: line 2 of the paste has 11 bytes, the room takes 8",
+    ]
+
+
+def test_lines_that_come_back_with_a_refusal() -> None:
+    """Whatever comes in the same read, every line that was refused is given back, and the others are struck off."""
+    person = inside()
+    for line in ("a short", "한" * 30, "short too", "x" * 65):
+        assert person.session.say(line, 0.0)
+    refusal = answer("line too long, not sent: it may have 64 bytes")
+    person.session.understand(b"[You] a short\n" + refusal + b"[You] short too\n" + refusal)
+    person.session.answer(0.0)
     assert person.session.due == 0
+    assert person.typed == "한" * 30
+    assert person.notes == [
+        "the line has 90 bytes, the room takes 64: back in the prompt",
+        f"the line has 65 bytes, the room takes 64: {'x' * 40}…",
+    ]
     sent = list(person.line.sent)
     assert not person.session.say("x" * 65, 0.0)
-    assert person.notes[1:] == ["too long, not sent: it may have 64 bytes a line, and has 65"]
     assert person.line.sent == sent
     assert person.session.say("x" * 64, 0.0)
 
@@ -156,6 +232,7 @@ def test_who_is_here() -> None:
     assert person.session.understand(answer("2 users online", "10.0.0.1:1", "192.0.2.7:2 (you)")) == []
     assert person.session.members.me == "192.0.2.7:2"
     assert person.session.members.beginning_with("10.") == ["10.0.0.1:1"]
+    person.session.answer(0.0)
     assert person.notes == ["here: 10.0.0.1:1 and you", "you are 192.0.2.7:2: /nick NAME gives you a name"]
     person.lose()
     person.begin(WELCOME)
@@ -175,6 +252,8 @@ def test_those_who_are_here(number: int, note: str) -> None:
     person = inside()
     others = [f"10.0.0.1:{port}" for port in range(1, number)]
     person.session.understand(answer(f"{number} users online", *others, "192.0.2.7:2 (you)"))
+    assert person.notes == []  # what came with that is shown first
+    person.session.answer(0.0)
     assert person.notes[0] == note
 
 
@@ -191,6 +270,21 @@ def test_a_name_is_kept() -> None:
     person.line.sent.clear()
     person.begin(WELCOME)
     assert person.line.sent == [b"/ignore eve\n", b"/who\n"]
+
+
+@pytest.mark.parametrize(("now", "told"), [(["a:1", "c:3"], False), (["a:1"], True), (["a:1", "c:3", "d:4"], True)])
+def test_who_is_here_after_a_loss(now: list[str], told: bool) -> None:
+    """Who comes back is told only of others than were there when the connection was lost."""
+    person = inside()
+    person.session.understand(answer("3 users online", "a:1", "b:2", "me:9 (you)"))
+    person.session.understand(b"> New user c:3 entered (4 users online)\n< The user b:2 left (3 users online)\n")
+    person.session.answer(0.0)
+    person.lose()
+    person.notes.clear()
+    person.begin(WELCOME)
+    person.session.understand(answer(f"{len(now) + 1} users online", *now, "me:10 (you)"))
+    person.session.answer(0.0)
+    assert person.notes == ([f"here: {', '.join(now)} and you"] if told else [])
 
 
 def test_a_password_that_is_typed() -> None:

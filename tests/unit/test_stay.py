@@ -52,6 +52,19 @@ def test_a_refused_line_stays_missing() -> None:
     assert stay.echoes.missing == 2
 
 
+def test_lines_that_are_too_long() -> None:
+    """What the server says of its limit is about the first line that has more; the others are still due."""
+    stay = opened()
+    for line in (b"short", b"/quite/long", b"//long too", b"last"):
+        stay.send(line, 0.0)
+    for _ in range(3):
+        lines(stay, answer("line too long, not sent: it may have 8 bytes"))
+    assert (stay.echoes.limit, list(stay.echoes.refused)) == (8, [b"/quite/long", b"/long too"])
+    assert (stay.echoes.due, stay.echoes.missing) == ([b"short", b"last"], 4)
+    lines(stay, b"[You] short\n[You] last\n")
+    assert (stay.echoes.missing, stay.echoes.unechoed) == (2, 0)
+
+
 def test_the_window_of_echoes() -> None:
     """Who is too far ahead waits for echoes, but not for ever, and then never again."""
     stay = opened()
