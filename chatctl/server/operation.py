@@ -114,26 +114,32 @@ class Operator:
         return [name for name in names if name.startswith(word)]
 
     def submit(self, text: str) -> bool:
-        """Obey what was typed; several lines are a paste, and all text. One that is too long stays where it is."""
+        """Obey what was typed; several lines are a paste, and all text: a blank one is one blank.
+
+        What has a line that is too long stays where it is.
+        """
         limit = self._server.room.limits.max_line
-        lines = LineDecoder(limit).feed(text.encode("utf-8", "replace") + b"\n")
+        pasted = [line or " " for line in text.strip("\n").split("\n")]
+        lines = LineDecoder(limit).feed("\n".join(pasted).encode("utf-8", "replace") + b"\n")
         clean = [line for line in lines if isinstance(line, bytes)]
         if clean != lines:
             with self._server.lock:
                 self._server.console.tell(wire.answer(f"line too long, not sent: it may have {limit} bytes"))
             return False
-        for line in clean:
-            self._typed(line if len(clean) == 1 else wire.escaped(line))
+        if len(clean) == 1:
+            self._typed(clean[0])
+        else:
+            for line in clean:
+                self._server.loop.call(functools.partial(self._obey, wire.escaped(line)))
         return True
 
     # What it does
 
     def _typed(self, line: bytes) -> None:
-        self._server.loop.call(functools.partial(self._obey, line))
+        if line.strip():
+            self._server.loop.call(functools.partial(self._obey, line))
 
     def _obey(self, line: bytes) -> None:
-        if not line.strip():
-            return
         text = wire.said(line)
         with self._server.lock:
             if text is None:
