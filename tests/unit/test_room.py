@@ -349,7 +349,7 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
     [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), ("[fe80::7%eth0]:1", "fe80::7")],
 )
 def test_a_ban_by_name(name: str, address: str) -> None:
-    """A member's name bans its address, listed by /bans, until /unban; who is not there cannot be banned by name."""
+    """A member's name bans its address, listed by /bans, until /unban; also when the member has gone, with a reason."""
     guests = Guests()
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
     operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
@@ -358,11 +358,15 @@ def test_a_ban_by_name(name: str, address: str) -> None:
     assert operator.bans("") == ["nobody is banned"]
     assert operator.ban(name) == [f"{address} banned, 1 ended"]
     assert (guests.room.at(FINISHED), guests.room.at(INSIDE)) == ([member], [other])
-    assert operator.ban(name)[0].startswith(f"{name!r} does not appear to be an IPv4 or IPv6 network: /ban NAME")
+    guests.room.leave(member, "left")
+    assert operator.ban(f"{name} too loud") == [f"{address} banned, 0 ended"]
+    assert operator.ban("nobody")[0].startswith("'nobody' does not appear to be an IPv4 or IPv6 network: /ban NAME")
     assert operator.bans("") == [address]
     assert operator.unban("nobody") == ["'nobody' is not banned: /bans lists what is"]
     assert operator.unban(address) == [f"{address} may come in again"]
     assert operator.unban(address) == [f"{address!r} is not banned: /bans lists what is"]
+    operator.ban(address)
+    assert operator.unban(name) == [f"{address} may come in again"]
     assert operator.bans("") == ["nobody is banned"]
 
 
