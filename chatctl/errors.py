@@ -88,5 +88,10 @@ def installing(extra: str) -> str:
 def unreachable(host: str, port: int, error: OSError | UnicodeError) -> NetworkError:
     """The error for a server to which there is no connection, in words."""
     reason = getattr(error, "strerror", None) or str(error) or "timed out"
-    hint = "is the server running?" if isinstance(error, ConnectionRefusedError) else "check the address"
+    if isinstance(error, ConnectionRefusedError):
+        hint = "is the server running?"
+    elif ":" in host:  # ::1:9999 is an address as well
+        hint = "check the address; a port stands behind brackets: [::1]:9999"
+    else:
+        hint = "check the address"
     return NetworkError(f"cannot connect to {host} port {port}: {reason}: {hint}")

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -147,7 +148,7 @@ def _split(words: Sequence[str], default: int | None, least: int) -> tuple[str, 
     if port is None and not rest and host.isdecimal():
         raise click.UsageError(f"the host is missing: write HOST {host} or HOST:{host}")
     if port is None and rest:
-        if not rest[0].isdecimal():
+        if not re.fullmatch("[0-9]{1,9}", rest[0]):
             raise click.UsageError(f"{rest[0]!r} is not a port: write HOST PORT or HOST:PORT")
         port, rest = int(rest[0]), rest[1:]
     if port is None and default is None:

@@ -14,7 +14,7 @@ from chatctl.cli.options import Number, Rate, Size, Time, address, network, plac
     cls=Command,
     examples=[
         "chatctl server 127.0.0.1                       # for this machine alone",
-        "chatctl server 0.0.0.0 9999 --password-file pw --tls-cert cert.pem",
+        "chatctl server 0.0.0.0 9999 --tls-cert cert.pem --tls-key key.pem",
     ],
     statuses={
         0: "ended by Ctrl-C, SIGTERM or /shutdown",
@@ -29,9 +29,14 @@ from chatctl.cli.options import Number, Rate, Size, Time, address, network, plac
     help="Let in only members who know the password: the first line of FILE.",
 )
 @option("--transcript", metavar="FILE", help="Append the room's lines to FILE, with the time.")
-@option("-v", "--verbose", is_flag=True, help="Also log who was refused and why members left.")
+@option("-v", "--verbose", is_flag=True, help="Also say how to join, who was refused and why members left.")
 @option("-q", "--quiet", is_flag=True, help="Log nothing but errors.")
-@option("--tls-cert", group="TLS", metavar="FILE", help="Speak TLS, with the certificate in FILE (PEM).")
+@option(
+    "--tls-cert",
+    group="TLS",
+    metavar="FILE",
+    help="Speak TLS, with the certificate in FILE (PEM); chatctl cert makes one.",
+)
 @option("--tls-key", group="TLS", metavar="FILE", help="Its private key, if that is not in the same file.")
 @option(
     "--tls-client-ca",

@@ -137,6 +137,11 @@ class Names:
         holder = self._keys.get(key(text))
         return self._addresses.get(text) or (holder.uid if holder else 0)
 
+    def home(self, text: str) -> str:
+        """Where who had a name came from, while it is kept for that one; empty: it is not."""
+        holder = self._keys.get(key(text))
+        return holder.host if holder else ""
+
     def heir(self, text: str, now: float) -> int:
         """The number of who was called so until a moment ago, and has another name now; 0: nobody."""
         uid, until = self._former.get(key(text), (0, now))

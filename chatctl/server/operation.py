@@ -6,6 +6,7 @@ SIGUSR1           print the counters
 a line typed      is announced to all, or a command, as `wire.said` has it; /help lists the commands
 """
 
+import contextlib
 import functools
 import logging
 import os
@@ -117,26 +118,32 @@ class Operator:
         return [name for name in names if name.casefold().startswith(word.casefold())]
 
     def submit(self, text: str) -> bool:
-        """Obey what was typed; several lines are a paste, and all text. One that is too long stays where it is."""
+        """Obey what was typed; several lines are a paste, and all text: a blank one is one blank.
+
+        What has a line that is too long stays where it is.
+        """
         limit = self._server.room.limits.max_line
-        lines = LineDecoder(limit).feed(text.encode("utf-8", "replace") + b"\n")
+        pasted = [line or " " for line in text.strip("\n").split("\n")]
+        lines = LineDecoder(limit).feed("\n".join(pasted).encode("utf-8", "replace") + b"\n")
         clean = [line for line in lines if isinstance(line, bytes)]
         if clean != lines:
             with self._server.lock:
                 self._server.console.tell(wire.answer(f"line too long, not sent: it may have {limit} bytes"))
             return False
-        for line in clean:
-            self._typed(line if len(clean) == 1 else wire.escaped(line))
+        if len(clean) == 1:
+            self._typed(clean[0])
+        else:
+            for line in clean:
+                self._server.loop.call(functools.partial(self._obey, wire.escaped(line)))
         return True
 
     # What it does
 
     def _typed(self, line: bytes) -> None:
-        self._server.loop.call(functools.partial(self._obey, line))
+        if line.strip():
+            self._server.loop.call(functools.partial(self._obey, line))
 
     def _obey(self, line: bytes) -> None:
-        if not line.strip():
-            return
         text = wire.said(line)
         with self._server.lock:
             if text is None:
@@ -165,7 +172,7 @@ class Operator:
         """End the member of a name."""
         name, _, reason = argument.partition(" ")
         room = self._server.room
-        word = f"{words.KICKED}: {reason.strip()}" if reason else words.KICKED
+        word = _because(words.KICKED, reason)
         person = room.ledger.find(name)
         if person is None or person.view is None:
             return [f"nobody is called {name!r}: /kick NAME [REASON], with a name or an address from /who"]
@@ -174,18 +181,20 @@ class Operator:
 
     def ban(self, argument: str) -> list[str]:
         """Keep a network, or the address of a member, out, and end who comes from there."""
+        name, _, reason = argument.partition(" ")
         server, room = self._server, self._server.room
-        person = room.ledger.find(argument)
+        person = room.ledger.find(name)
+        host = person.address.host if person else room.ledger.names.home(name)
         try:
-            network = door.network(person.address.host.partition("%")[0] if person else argument)
+            network = _network(host or name)
         except ValueError as error:
             return [f"{error}: /ban NAME, with a name from /who, or /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
-        if person:
-            self._banned[person.name] = network
+        if host:
+            self._banned[person.name if person else name] = network
         server.door.ban(network)
         banned = [link for link in room.at(KNOCKING, OUTSIDE, SILENT, INSIDE) if server.door.denies(link.address.host)]
         for link in banned:
-            room.dismiss(link, time.monotonic(), words.DENIED, "banned")
+            room.dismiss(link, time.monotonic(), _because(words.DENIED, reason), "banned")
         return [f"{door.shown(network)} banned, {len(banned)} ended"]
 
     def bans(self, argument: str) -> list[str]:
@@ -195,12 +204,12 @@ class Operator:
         return [door.shown(network) + names.get(network, "") for network in denied] or ["nobody is banned"]
 
     def unban(self, argument: str) -> list[str]:
-        """Keep a network out no longer."""
-        try:
-            lifted = self._server.door.unban(self._banned.get(argument) or door.network(argument))
-        except ValueError:
-            lifted = False
-        return [f"{argument} may come in again" if lifted else f"{argument!r} is not banned: /bans lists what is"]
+        """Keep a network, or the address of somebody, out no longer."""
+        with contextlib.suppress(ValueError):
+            network = self._banned.get(argument) or _network(argument)
+            if self._server.door.unban(network):
+                return [f"{door.shown(network)} may come in again"]
+        return [f"{argument!r} is not banned: /bans lists what is"]
 
     def shutdown(self, argument: str) -> list[str]:
         """End the room, as soon as the lock is free."""
@@ -232,12 +241,27 @@ OPERATOR: dict[str, commands.Command[Callable[[Operator, str], list[str]]]] = {
     "/help": commands.Command("this list", Operator.help),
     "/who": commands.Command("who is online", Operator.who),
     "/kick": commands.Command("end a member", Operator.kick, "NAME [REASON]"),
-    "/ban": commands.Command("end and keep out all from an address or a network", Operator.ban, "NAME|ADDRESS"),
+    "/ban": commands.Command("keep out all from an address or a network", Operator.ban, "NAME|ADDRESS [REASON]"),
     "/bans": commands.Command("what is kept out", Operator.bans),
     "/unban": commands.Command("let somebody or a network come in again", Operator.unban, "NAME|ADDRESS"),
     "/shutdown": commands.Command("end the room", Operator.shutdown),
 }
 """What an operator may type."""
+
+
+def _because(word: str, reason: str) -> str:
+    return f"{word}: {reason.strip()}" if reason else word
+
+
+def _network(text: str) -> door.Network:
+    """A network, or the address in what a member is called by default, who may have gone.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    with contextlib.suppress(ValueError):
+        text = wire.host_and_port(text)[0]
+    return door.network(text.partition("%")[0])
 
 
 def _has_terminal() -> bool:

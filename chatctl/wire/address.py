@@ -1,11 +1,12 @@
 """Where a connection comes from, and how that is written for people."""
 
+import contextlib
 import re
 from typing import Any, NamedTuple
 
 _PLACE = re.compile(
     r"([0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)"  # IPv6 without a port: two colons at least
-    r"|(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+))(?::([0-9]+))?"
+    r"|(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+))(?::([0-9]{1,9}))?"
 )
 
 
@@ -49,8 +50,17 @@ def host_and_port(text: str) -> tuple[str, int | None]:
     Raises:
         ValueError: it is neither.
     """
-    found = _PLACE.fullmatch(text)
-    if not found or int(found[4] or 0) > 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT, such as localhost:9999 or [::1]:9999")
-    bare, bracketed, name, port = found.groups()
-    return bare or bracketed or name, None if port is None else int(port)
+    if found := _PLACE.fullmatch(text):
+        bare, bracketed, name, digits = found.groups()
+        port = None if digits is None else int(digits)
+        if (port or 0) <= 65535 and (name or _is_ipv6(bare or bracketed)):
+            return name or bare or bracketed, port
+    raise ValueError(f"{text!r} is not HOST:PORT, such as localhost:9999 or [::1]:9999")
+
+
+def _is_ipv6(text: str) -> bool:
+    import ipaddress  # clients start without it
+
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.IPv6Address(text))
+    return False

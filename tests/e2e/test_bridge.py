@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tests.e2e.conftest import WELCOME, Program
-from tests.rooms import PATIENCE
+from tests.e2e.conftest import WELCOME, Program, run
+from tests.rooms import PATIENCE, Room
 
 
 def event(bot: Program) -> tuple[str, Any]:
@@ -75,3 +75,15 @@ def test_the_room_comes_back(program: Callable[..., Program], listening: socket.
     assert bot.hear() == ""
     bot.hang_up()
     assert bot.process.wait(PATIENCE) == 0
+
+
+def test_a_line_that_is_too_long(room: Room) -> None:
+    """The room answers that it is, what is before and behind it is said, and the end is status 3."""
+    done = run("bot", "127.0.0.1", str(room.port), "--json", input=f"before\n{'x' * 4097}\nbehind\n")
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(event["kind"], event["text"]) for event in shown[1:]] == [
+        ("own", "before"),
+        ("answer", "line too long, not sent: it may have 4096 bytes"),
+        ("own", "behind"),
+    ]
+    assert (done.returncode, done.stderr) == (3, "chatctl bot: 1 of 3 lines were not echoed\n")

@@ -183,6 +183,17 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
+def test_the_changelog() -> None:
+    """A version has each kind of change once, and nothing is said twice: git keeps what both sides of a merge have."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    changes = re.findall(r"^- .*$", text, re.MULTILINE)
+    assert len(changes) == len(set(changes))
+    for version in text.split("\n## ")[1:]:
+        kinds = re.findall(r"^### (.*)$", version, re.MULTILINE)
+        assert kinds
+        assert len(kinds) == len(set(kinds)), kinds
+
+
 def test_the_options() -> None:
     """Those that the documents name are there."""
     commands = cli.commands.values()

@@ -302,7 +302,7 @@ def test_the_operators_commands(operated: tuple[Window, int]) -> None:
         server.until("(2 users online)")
         server.type("/kick nobody")
         server.until("! nobody is called 'nobody': /kick NAME [REASON], with a name or an address from /who")
-        for word, usage in (("/kick", "NAME [REASON]"), ("/ban", "NAME|ADDRESS"), ("/unban", "NAME|ADDRESS")):
+        for word, usage in (("/kick", "NAME [REASON]"), ("/ban", "NAME|ADDRESS [REASON]"), ("/unban", "NAME|ADDRESS")):
             server.type(word)
             server.until(f"! usage: {word} {usage}")
         stays.say("/nick alice")
@@ -325,9 +325,9 @@ def test_the_operators_commands(operated: tuple[Window, int]) -> None:
         server.until("! 127.0.0.0/8 may come in again")
         with Peer(port) as again:
             server.until("(1 user online)")
-            server.type(f"/ban {again.name}")
+            server.type(f"/ban {again.name} too loud")
             server.until("! 127.0.0.1 banned, 1 ended")
-            assert again.rest()[-1] == "! your address is not allowed here"
+            assert again.rest()[-1] == "! your address is not allowed here: too loud"
         assert not any("who" in line or "nobody" in line for line in stays.lines)
 
 

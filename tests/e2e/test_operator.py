@@ -105,14 +105,14 @@ def test_completion(start: Start) -> None:
 
 
 def test_a_paste_is_text(start: Start) -> None:
-    """Of several lines none is a command; one that the room would refuse stays where it is."""
+    """Of several lines none is a command, and none is lost; one that the room would refuse stays where it is."""
     server, port = start("--max-line", "64")
     with Peer(port) as peer:
         peer.line()
-        server.type("\x1b[200~/shutdown\n// code\x1b[201~")
+        server.type("\x1b[200~/shutdown\n\n// code\x1b[201~")
         server.until_text("// code")
         server.type("\r")
-        assert [peer.line(), peer.line()] == ["! server: /shutdown", "! server: // code"]
+        assert [peer.line() for _ in range(3)] == ["! server: /shutdown", "! server:  ", "! server: // code"]
         server.type("x" * 65 + "\r")
         server.until_text("! line too long, not sent: it may have 64 bytes")
         server.type(BACKSPACE + "\r")

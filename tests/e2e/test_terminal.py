@@ -664,30 +664,44 @@ CODE = """\
 /who"""
 
 
-def test_pasted_code(room: Room, screen: Callable[..., Screen]) -> None:
-    """Every line of it is said, whatever it begins with, and others see it byte for byte; a blank line is one blank."""
-    client = screen(room.port)
-    client.until_text("[1 user online] >")
+@pytest.fixture
+def readers(room: Room) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Members that only read, into pipes: the client as a filter, and netcat."""
+    address = ["127.0.0.1", str(room.port)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment()}
     with (
-        room.peer() as peer,
-        subprocess.Popen(
-            [*COMMAND, "client", "127.0.0.1", str(room.port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-        ) as piped,
+        subprocess.Popen([*COMMAND, "client", *address], **pipes) as piped,
+        subprocess.Popen(["nc", *address], **pipes) as nc,
     ):
-        client.until_text("[3 users online] >")
-        client.type(f"\x1b[200~{CODE}\n\x1b[201~")
-        client.until_text("[paste: 8 lines, Enter sends, Ctrl-C drops] >")
-        client.type("\r")
-        expected = [line or " " for line in CODE.split("\n")]
-        assert [line.partition("] ")[2] for line in peer.until("^\\[.*/who$")[-8:]] == expected
-        assert piped.stdout
-        assert piped.stdout.readline().endswith(b"(3 users online)\n")
-        said = [piped.stdout.readline().decode().partition("] ")[2] for _ in expected]
-        assert said == [f"{line}\n" for line in expected]
+        yield [piped, nc]
         piped.kill()
+        nc.kill()
+
+
+def test_pasted_code(room: Room, screen: Callable[..., Screen], readers: list["subprocess.Popen[bytes]"]) -> None:
+    """Every line of it is said, whatever it begins with, and comes byte for byte, a blank one as one blank.
+
+    A terminal, which has no tabs in its rows, shows four blanks for one.
+    """
+    client, other = screen(room.port), screen(room.port, "--no-timestamps")
+    for each in (client, other):
+        each.until_text("[4 users online] >")
+    client.type(f"\x1b[200~{CODE}\n\x1b[201~")
+    client.until_text("[paste: 8 lines, Enter sends, Ctrl-C drops] >")
+    client.type("\r")
+    expected = [line or " " for line in CODE.split("\n")]
+    for reader in readers:
+        assert reader.stdout
+        said: list[bytes] = []
+        while len(said) < len(expected):
+            line = reader.stdout.readline()
+            assert line, said
+            if line.startswith(b"["):
+                said.append(line.partition(b"] ")[2])
+        assert said == [f"{line}\n".encode() for line in expected]
+    other.until(lambda screen: any(row.endswith("] /who") for row in screen.rows))
+    shown = [row.partition("]")[2] for row in other.rows if row.startswith("[127")]
+    assert shown == [f" {line}".replace("\t", " " * 4).rstrip() for line in expected]
 
 
 def test_pasted_tabs(inside: tuple[Screen, Far]) -> None:

@@ -132,6 +132,8 @@ def test_the_first_line_of_the_console(port: int) -> None:
 
 @given(lines)
 @example("> Connected to the chat server (٣ users online)")
+@example("> Connected to the chat server (1234567890 users online)")
+@example("[a/b:1] c")
 @example("> New user a\u00a0b entered (2 users online)")
 @example("[You] ")
 @example("! ")

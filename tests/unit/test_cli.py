@@ -1,5 +1,6 @@
 """The command line: what help shows, what numbers and addresses mean, what is said of mistakes."""
 
+import errno
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from chatctl.cli import cli
 from chatctl.cli.layout import Command
 from chatctl.cli.options import Number, Rate, Size, Time
+from chatctl.errors import unreachable
 
 PAGES = ["--help", *(f"{name} --help" for name in cli.commands), "bot --help-script"]
 EXAMPLES = [
@@ -196,6 +198,8 @@ def test_what_follows_an_address(line: str) -> None:
         ),
         ("client a b", "chatctl client: 'b' is not a port: write HOST PORT or HOST:PORT"),
         ("client a:b", "chatctl client: 'a:b' is not HOST:PORT, such as localhost:9999 or [::1]:9999"),
+        ("client a:b:c", "chatctl client: 'a:b:c' is not HOST:PORT, such as localhost:9999 or [::1]:9999"),
+        (f"client a {'9' * 5000}", f"chatctl client: '{'9' * 5000}' is not a port: write HOST PORT or HOST:PORT"),
         ("client a 0", "chatctl client: 0 is not a port: it must be from 1 to 65535"),
         ("client a 65536", "chatctl client: 65536 is not a port: it must be from 1 to 65535"),
         ("client a 1 2", "chatctl client: unexpected argument '2'"),
@@ -218,6 +222,23 @@ def test_mistakes(line: str, message: str) -> None:
     result = CliRunner().invoke(cli, line.split(), prog_name="chatctl")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"{message}\nTry '{message.partition(':')[0]} --help'.\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "error", "hint"),
+    [
+        ("localhost", ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "is the server running?"),
+        ("192.0.2.7", OSError(errno.EHOSTUNREACH, "No route to host"), "check the address"),
+        (
+            "::1:9999",
+            OSError(errno.EHOSTUNREACH, "No route to host"),
+            "check the address; a port stands behind brackets: [::1]:9999",
+        ),
+    ],
+)
+def test_no_connection(host: str, error: OSError, hint: str) -> None:
+    """The reason, and what to do about it: also when a port was written as if it were part of an IPv6 address."""
+    assert str(unreachable(host, 9999, error)) == f"cannot connect to {host} port 9999: {error.strerror}: {hint}"
 
 
 def test_no_command() -> None:

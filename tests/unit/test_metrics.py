@@ -162,9 +162,9 @@ def test_a_port_in_use_is_reported() -> None:
             metrics.serve(place, lambda: READING)
 
 
-@pytest.mark.parametrize("place", ["192.0.2.1:0", "a..b:0", "[1:2]:0"])
+@pytest.mark.parametrize("place", ["192.0.2.1:0", "a..b:0", "[2001:db8::1]:0"])
 def test_an_address_that_is_not_ours_is_reported(place: str) -> None:
-    """An address of another machine, a name that is none and a broken IPv6 address are errors as well."""
+    """An address of another machine, a name that is none and an IPv6 address of another are errors as well."""
     with pytest.raises(ListenError, match=r"^cannot serve metrics on .+: give --metrics another "):
         metrics.serve(place, lambda: READING)
 

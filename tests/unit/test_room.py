@@ -359,7 +359,7 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
     ],
 )
 def test_a_ban_by_name(name: str, address: str) -> None:
-    """A member's name bans its address, listed by /bans, until /unban; who is not there cannot be banned by name."""
+    """A member's name bans its address, listed by /bans, until /unban; also when the member has gone, with a reason."""
     guests = Guests()
     server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
     operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
@@ -371,13 +371,17 @@ def test_a_ban_by_name(name: str, address: str) -> None:
     assert operator.bans("") == ["nobody is banned"]
     assert operator.ban(name) == [f"{address} banned, 1 ended"]
     assert (guests.room.at(FINISHED), guests.room.at(INSIDE)) == ([member], [other])
-    assert operator.ban(name)[0].startswith(f"{name!r} does not appear to be an IPv4 or IPv6 network: /ban NAME")
+    guests.room.leave(member, 0.0, "left")
+    assert operator.ban(f"{name} too loud") == [f"{address} banned, 0 ended"]
+    assert operator.ban("nobody")[0].startswith("'nobody' does not appear to be an IPv4 or IPv6 network: /ban NAME")
     assert operator.bans("") == [f"{address} ({called})"]
     assert operator.unban("nobody") == ["'nobody' is not banned: /bans lists what is"]
-    assert operator.unban(called) == [f"{called} may come in again"]
+    assert operator.unban(called) == [f"{address} may come in again"]
     assert operator.ban(address) == [f"{address} banned, 0 ended"]
     assert operator.unban(address) == [f"{address} may come in again"]
     assert operator.unban(address) == [f"{address!r} is not banned: /bans lists what is"]
+    operator.ban(address)
+    assert operator.unban(name) == [f"{address} may come in again"]
     assert operator.bans("") == ["nobody is banned"]
 
 

@@ -220,7 +220,8 @@ def test_addresses(text: str, parts: tuple[str, int | None]) -> None:
     [
         *("", ":9100", "localhost:", "localhost:http", "localhost:-1", "localhost:65536"),
         *("[::1]9100", "[]:9100", "[localhost]:9100", "a b:9100", "localhost:9100\n"),
-        *("localhost:٩", "http://localhost:9100", "\x1b[1m:9100"),
+        *("localhost:٩", "http://localhost:9100", "\x1b[1m:9100", "a:b:c", "[a:b]:9100", "::1::", "1.2.3.4:5:6"),
+        "localhost:" + "9" * 5000,
     ],
 )
 def test_what_is_no_address(text: str) -> None:
