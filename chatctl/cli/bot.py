@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import Number, Rate, Time, address, nick, way_in
+from chatctl.cli.options import Number, Rate, Time, address, name, nick, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -176,3 +176,5 @@ def _check_usage(host: str | None, check: bool, options: dict[str, Any]) -> None
         raise click.UsageError("--check needs --script FILE")
     if host is None and not check:
         raise click.UsageError("host and port are missing: write HOST PORT or HOST:PORT")
+    if options["nick"] and options["bots"] > 1:
+        name(f"{options['nick']}-{options['bots']}")

@@ -29,15 +29,18 @@ def main(file: Path) -> None:
     rows = shown.splitlines()
     welcome = next(number for number, row in enumerate(rows) if "Connected" in row)
     console.print(Text.from_ansi("\n".join(rows[welcome:])), end="")
-    svg = console.export_svg(title="chatctl client 127.0.0.1 9999 --highlight deploy")
+    svg = console.export_svg(title="chatctl client 127.0.0.1 9999 --nick alice")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # no fonts from elsewhere
     file.write_text(svg.replace("<text ", '<text xml:space="preserve" '))
 
 
 def _play(room: Room, tmux: Tmux) -> None:
     alice, bob = room.peer(), room.peer()
-    tmux.run("client", "127.0.0.1", str(room.port), "--highlight", "deploy")
-    tmux.until("[3 users online] >")
+    alice.say("/nick 김철수")
+    bob.say("/nick bob")
+    bob.until("you are bob now")
+    tmux.run("client", "127.0.0.1", str(room.port), "--nick", "alice")
+    tmux.until("and you")
     alice.say(
         "안녕하세요! 다들 잘 지내셨나요? 👋",
         "The new build is green, the release notes are in the wiki, and the tests took four minutes.",
@@ -46,17 +49,16 @@ def _play(room: Room, tmux: Tmux) -> None:
     tmux.type("Then let us ship it.")
     tmux.key("Enter")
     tmux.until("[You]")
-    bob.say("I deploy at three, if nobody minds")
-    tmux.until("minds")
-    tmux.type("/who")
-    tmux.key("Enter")
-    tmux.until("(you)")
+    bob.say("Alice, I deploy at three, if nobody minds", "/me fetches coffee ☕")
+    tmux.until("coffee")
+    bob.say("/msg alice is it really green?")
+    tmux.until("really")
     carol = room.peer()
-    carol.say("late again… what did I miss? 👩‍💻")
+    carol.say("/nick вова", "late again… what did I miss? 👩‍💻")
     tmux.until("miss?")
     bob.half_close()
     tmux.until("left")
-    tmux.type("nothing yet, 곧 시작합니다")
+    tmux.type("/msg bob yes, 곧 시작합니다")
     tmux.until("시작합니다")
 
 

@@ -73,6 +73,13 @@ def test_names_that_are_none(command: str, name: str) -> None:
     assert f"{name!r} cannot be had: " in result.stderr
 
 
+def test_names_of_many_bots() -> None:
+    """With their numbers they have to be names, too."""
+    result = run("bot", "127.0.0.1", "9", "--nick", "a" * 19, "--bots", "10")
+    assert result.returncode == 2
+    assert f"'{'a' * 19}-10' cannot be had: " in result.stderr
+
+
 def test_a_name_and_a_password(place: Place) -> None:
     """The name is said first, the password when it is asked for."""
     with subprocess.Popen(
