@@ -112,7 +112,7 @@ def test_stderr_that_nobody_reads_stalls_nothing(mode: str) -> None:
     os.set_blocking(stderr, True)
     os.read(unread, 4096)  # there is room for the first lines only
     process = subprocess.Popen(
-        [*COMMAND, "server", "127.0.0.1", "0", "--mode", mode, "-v"],
+        [*COMMAND, "server", "127.0.0.1", "0", "--mode", mode, "-v", "--greet-delay", "0"],
         stdout=subprocess.PIPE,
         stderr=stderr,
         env=environment(),
