@@ -32,7 +32,7 @@ _TOGETHER = ("LATIN CJK HIRAGANA KATAKANA", "LATIN CJK BOPOMOFO", "LATIN CJK HAN
 _SCRIPTS = [frozenset([script]) for script in _ALONE.split()] + [frozenset(group.split()) for group in _TOGETHER]
 _ANY = frozenset().union(*_SCRIPTS)  # where a mark belongs that no script has for itself
 
-_NOT_LATIN = {*range(0x1C0, 0x1C4), *range(0x250, 0x1E00)} | {*range(0x1F00, 0x20000)}  # phonetic letters, look-alikes
+_LATIN = (range(0x1C0), range(0x1C4, 0x250), range(0x1E00, 0x1F00))  # without phonetic letters and look-alikes
 _IGNORABLE = {0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5} | {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10)}
 _IGNORABLE |= {*range(0xE0100, 0xE01F0)}  # DerivedCoreProperties.txt: Default_Ignorable_Code_Point, letters and marks
 
@@ -108,7 +108,7 @@ def _scripts(char: str) -> frozenset[str]:
     first = unicodedata.name(char, "").partition(" ")[0]
     if kind not in "LM" or (kind == "M" and first == "COMBINING"):
         return _ANY
-    if first == "LATIN" and ord(char) in _NOT_LATIN:
+    if first == "LATIN" and not any(ord(char) in letters for letters in _LATIN):
         return frozenset()
     return frozenset({"IDEOGRAPHIC": "CJK"}.get(part, part) for part in first.split("-"))
 

@@ -179,6 +179,7 @@ def test_waiting_for_a_server(place: Place) -> None:
         place.accept("! server full").close()
         far = place.accept(WELCOME)
         assert far.hear() == "hi"
+        assert far.hear() == ""  # the end of the input
         far.close()
         _, errors = client.communicate(timeout=PATIENCE)
     assert client.returncode == 0

@@ -202,7 +202,7 @@ def test_json(room: Room, script: Callable[[str], str]) -> None:
     for event in events:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", event.pop("time"))
         assert event.pop("bot") == 1
-    kinds = {"kind": "", "from": None, "text": "", "users": None}
+    kinds = {"kind": "", "from": None, "text": "", "users": None, "to": None}
     assert [event for event in events if "fence" not in event["text"]] == [
         kinds | {"kind": "connected", "users": 2},
         kinds | {"kind": "answer", "text": "2 users online"},

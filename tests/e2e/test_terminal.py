@@ -750,9 +750,10 @@ def test_another_address(place: Place, screen: Callable[..., Screen]) -> None:
     far.tell("[a:1] hey 192.0.2.7:5000")
     client.until_text("hey 192")
     assert client.raw.count(b"\x07") == 1
-    assert client.rows[:4] == [
+    assert client.rows[:5] == [
         WELCOME,
         "-- nobody else is here",
+        "-- you are 192.0.2.7:5000: /nick NAME gives you a name",
         f"[a:1] hey {name}, who is that?",
         "[a:1] hey 192.0.2.7:5000",
     ]
@@ -906,17 +907,17 @@ def test_smart_notices(place: Place, screen: Callable[..., Screen]) -> None:
     far.tell("> New user a:1 entered (4 users online)", "> New user b:1 entered (5 users online)", "[a:1] hi")
     far.tell("< The user b:1 left (4 users online)", "< The user a:1 left (3 users online)", "[c:1] end")
     client.until_text("end")
-    assert client.rows[2:5] == ["[a:1] hi", "< The user a:1 left (3 users online)", "[c:1] end"]
+    assert client.rows[3:6] == ["[a:1] hi", "< The user a:1 left (3 users online)", "[c:1] end"]
 
 
 def test_wrapped_at_words(place: Place, screen: Callable[..., Screen]) -> None:
     """Rows after the first are indented like the text."""
     client = screen(place.port, "--no-timestamps", size=(30, 10))
     far = place.accept()
-    client.until_text("-- nobody else is here")
+    client.until_text("gives you a name")
     far.tell("[a:1] one two three four five six seven 여덟 아홉 열")
     client.until_text("열")
-    assert client.rows[3:5] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]
+    assert client.rows[-3:-1] == ["[a:1] one two three four five", "      six seven 여덟 아홉 열"]
 
 
 def test_a_file_of_its_own(room: Room, screen: Callable[..., Screen], tmp_path: Path) -> None:
