@@ -134,7 +134,7 @@ class Ledger:
             begin = log.append(log.dialect.others(fact), events)
             if view is not None and view.log is log and (own := log.dialect.own(fact)) is not None:
                 view.overlay(begin, log.tip, own)
-            if self.ignored and person and isinstance(record, Said | Acted):
+            if self.ignored.table and person and isinstance(record, Said | Acted):
                 self._hide(log, begin, person)
 
     def _hide(self, log: Log, begin: int, person: Person) -> None:

@@ -214,26 +214,24 @@ class Names:
 class Ignored:
     """Who does not want to read what somebody says, by the number of that one, or by the address without port.
 
-    Numbers and not names: who is ignored stays so under another name, and who takes the name next is not.
+    Numbers and not names: who is ignored stays so under another name, and who takes the name next is not. ``table``: by
+    whom each is ignored; it is empty in most rooms, at which whoever has something to say looks first.
     """
 
     def __init__(self) -> None:
-        self._by: dict[int | str, dict[int, None]] = {}  # ignored → those who ignore it
+        self.table: dict[int | str, dict[int, None]] = {}
         self._of: dict[int, dict[int | str, None]] = {}  # the other way round
-
-    def __bool__(self) -> bool:
-        return bool(self._by)
 
     def add(self, uid: int, whom: int | str) -> None:
         """Let somebody ignore a person, or all from an address."""
-        self._by.setdefault(whom, {})[uid] = None
+        self.table.setdefault(whom, {})[uid] = None
         self._of.setdefault(uid, {})[whom] = None
 
     def remove(self, uid: int, whom: int | str) -> bool:
         """Let somebody hear a person, or an address, again; return whether that was ignored."""
         if whom not in self._of.get(uid, ()):
             return False
-        _strike(self._by, whom, uid)
+        _strike(self.table, whom, uid)
         _strike(self._of, uid, whom)
         return True
 
@@ -243,13 +241,13 @@ class Ignored:
 
     def by(self, uid: int, host: str) -> Collection[int]:
         """Who ignores a person that comes from an address."""
-        return {**self._by.get(uid, {}), **self._by.get(host, {})}
+        return {**self.table.get(uid, {}), **self.table.get(host, {})}
 
     def leave(self, uid: int) -> None:
         """Forget somebody who has gone, as who ignores and as who is ignored."""
         for whom in self.of(uid):
             self.remove(uid, whom)
-        for other in list(self._by.get(uid, ())):
+        for other in list(self.table.get(uid, ())):
             self.remove(other, uid)
 
 

@@ -171,9 +171,11 @@ class Room(Entrance[M]):
         """Say and answer what a chunk of input came to: its lines are posted together, in their order."""
         lines: list[bytes] = []
         for item in items:
-            if isinstance(item, bytes) and (line := said(item)) is not None:
-                lines.append(line)
-                continue
+            if isinstance(item, bytes):
+                line = said(item) if item.startswith(b"/") else item  # a call for every line would be felt
+                if line is not None:
+                    lines.append(line)
+                    continue
             self._say(member, lines)
             lines = []
             if isinstance(item, bytes):
