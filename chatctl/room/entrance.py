@@ -152,8 +152,9 @@ class Entrance(Lobby[M]):
             if hmac.compare_digest(digest, self._password or b""):
                 self._welcome(member, now)
                 return items[at + 1 :]
-            if isinstance(item, bytes) and item.startswith(_NICK) and not member.identity:
-                member.identity = item.decode().removeprefix("/nick").strip()  # it speaks first, and is heard behind it
+            if isinstance(item, bytes) and item.startswith(_NICK):
+                if not self._certified:  # it speaks first, and is heard behind the password
+                    member.identity = item.decode().removeprefix("/nick").strip()
                 continue
             member.tries += 1
             if member.tries == TRIES:

@@ -179,11 +179,11 @@ def test_coming_back(place: Place, screen: Callable[..., Screen]) -> None:
     client.until_text("[offline, again in")
     client.type("\r")
     client.until_text("not connected: the line stays where it is")
-    assert client.row == "keep me"
+    client.until_row("keep me")
     place.open()
     far = place.accept()
     client.until_text(PROMPT)
-    assert client.row == "keep me"
+    client.until_row("keep me")
     client.type("\r")
     assert far.hear() == "keep me"
     client.until_row("")

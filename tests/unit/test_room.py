@@ -20,8 +20,10 @@ from chatctl.wire import Address
 class Guests:
     """A room without sockets."""
 
-    def __init__(self, *, password: bytes | None = None, **limits: Any) -> None:
-        self.room: Room[Member] = Room(Limits(**({"rate": 0, "greet_delay": 0} | limits)), password=password)
+    def __init__(self, *, password: bytes | None = None, certified: bool = False, **limits: Any) -> None:
+        self.room: Room[Member] = Room(
+            Limits(**({"rate": 0, "greet_delay": 0} | limits)), password=password, certified=certified
+        )
 
     def arrive(self, address: str) -> Member:
         host, _, port = address.rpartition(":")
@@ -115,6 +117,15 @@ def test_answers_stand_in_order_among_lines() -> None:
     speaker = guests.join("a:1")
     said = guests.say(speaker, b"one\n/x\n01234567890\ntwo\n")
     assert [line.split()[0] for line in said.splitlines()] == ["[You]", "!", "!", "[You]"]
+
+
+def test_a_name_said_before_the_password_is_no_certificates() -> None:
+    """Where certificates name the members, nobody is called otherwise: not who says a name first, either."""
+    guests = Guests(password=b"open", certified=True)
+    guest = guests.arrive("a:1")
+    guests.room.join(guest, 0.0)
+    guests.say(guest, b"/nick mallory\nopen\n")
+    assert guests.say(guest, b"/nick\n") == "! you are a:1: /nick NAME gives you a name\n"
 
 
 def test_quit_ends_in_good_order() -> None:
