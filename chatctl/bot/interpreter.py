@@ -123,6 +123,8 @@ class Interpreter:
         events = self.speech.stay.receive(data, now, skim=not heard)
         self._fields["me"] = self.speech.stay.question.me or self._fields["me"]
         for event in events:
+            if event.old:  # it is no answer to anything
+                continue
             self._users = self._users if event.users is None else event.users
             if self._hearing:
                 self._unread.add(event.line)

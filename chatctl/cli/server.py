@@ -59,6 +59,14 @@ from chatctl.cli.options import Number, Rate, Size, Time, address, network, plac
     help="Show members the addresses only of those who have no name. The operator sees all.",
 )
 @option(
+    "--history",
+    metavar="LINES",
+    type=Number("0"),
+    default=200,
+    show_default=True,
+    help="Lines that the room keeps in memory for /history and /search, 1 MiB of them at most; 0 means none.",
+)
+@option(
     "--max-users",
     group="Limits",
     type=Number("1"),

@@ -37,7 +37,7 @@ class Members:
                 self.whisperer = event.text
         elif event.kind is Kind.LEFT and event.name:
             self._names.pop(event.name, None)
-        elif event.name:
+        elif event.name and not event.old:
             self._meet(event.name)
         if event.kind is Kind.PRIVATE and event.name:
             self.whisperer = event.name

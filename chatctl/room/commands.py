@@ -7,13 +7,15 @@ the operator stands in `server.operation`.
 import contextlib
 import ipaddress
 import math
+import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from chatctl import __version__, wire
+from chatctl import __version__
 from chatctl.room.ledger import Person
 from chatctl.room.people import RefusedError
-from chatctl.wire.events import Acted, Renamed
+from chatctl.wire.events import Acted, Listed, Renamed
 
 if TYPE_CHECKING:
     from chatctl.room.room import Room
@@ -25,6 +27,13 @@ RENAMES = 5
 MOST_IGNORED = 100
 """Members and addresses that one may ignore."""
 
+MOST_SHOWN = 200
+"""Lines of what was said before that a member is shown at once."""
+
+MOST_BYTES = 64 * 1024
+"""Bytes of them."""
+
+_SHOWN = 20  # lines, where nobody says how many
 _RENAMES_IN = 60.0  # seconds
 
 F = TypeVar("F")
@@ -64,29 +73,30 @@ def unknown(word: str, slash: str) -> str:
     return f"no such command: {word} (try /help; //text {slash} /text)"
 
 
-def who(people: Iterable[Person], asker: int = 0, *, hide: bool = False) -> list[str]:
-    """Who is online, one a line behind their number.
+def listed_people(people: Iterable[Person], *, hide: bool = False) -> list[Listed]:
+    """Who is online.
 
     Args:
         people: they.
-        asker: the number of who asks; 0: none of them.
         hide: leave out the addresses of those who have a name.
     """
-    lines = []
-    for person in people:
-        address = str(person.address)
-        shown = person.name if hide or person.name.startswith(address) else f"{person.name} {address}"
-        lines.append(f"{shown} (you)" if person.uid == asker else shown)
-    return [wire.online(len(lines)), *lines]
+    return [Listed(person.uid, person.name, "" if hide else str(person.address)) for person in people]
+
+
+def kept(lines: int) -> str:
+    """What the room remembers, for who wants to know before speaking."""
+    if not lines:
+        return "this room keeps nothing of what is said"
+    return f"this room keeps its last {lines} {'line' if lines == 1 else 'lines'} in memory"
 
 
 def _help(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    room.answer(member, f"chatctl {__version__}", *listed(MEMBERS), "//text says /text")
+    room.answer(member, f"chatctl {__version__}", *listed(MEMBERS), "//text says /text", kept(room.limits.history))
 
 
 def _who(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    hide = room.limits.hide_addresses
-    room.answer(member, *who(room.ledger.people.values(), member.uid, hide=hide))
+    people = listed_people(room.ledger.people.values(), hide=room.limits.hide_addresses)
+    room.tell(member, member.log.dialect.who(people, member.uid))
 
 
 def _nick(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
@@ -161,6 +171,32 @@ def _person(room: "Room[Any]", member: "Member", name: str) -> Person:
     raise RefusedError("nobody", f"nobody here is called {name} (see /who)")
 
 
+def _history(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
+    if argument and not re.fullmatch("[0-9]{1,3}", argument):
+        raise RefusedError("usage", f"say /history, or /history N: the last N lines, {MOST_SHOWN} at most")
+    _show(room, member, "", min(int(argument or _SHOWN), MOST_SHOWN))
+
+
+def _search(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
+    if not argument:
+        raise RefusedError("usage", "say /search TEXT")
+    _show(room, member, argument.casefold(), _SHOWN)
+
+
+def _show(room: "Room[Any]", member: "Member", text: str, most: int) -> None:
+    """Show the newest lines that have a text, in capitals or not, but none of whom the member ignores."""
+    ignored = room.ledger.ignored.of(member.uid)
+    found: deque[bytes] = deque()
+    total = looked_at = space = 0
+    for line in room.ledger.ring.newest(lambda kept: kept.fact.uid in ignored or kept.host in ignored):
+        total += 1
+        looked_at += len(line.told)
+        if len(found) < most and text in line.text.casefold() and space + len(line.told) <= MOST_BYTES:
+            found.appendleft(line.told)
+            space += len(line.told)
+    room.tell(member, member.log.dialect.history(found, total), looked_at=looked_at)
+
+
 def _quit(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
     room.quit(member, now)
 
@@ -173,6 +209,8 @@ MEMBERS: dict[str, Command[Callable[["Room[Any]", "Member", str, float], None]]]
     "/msg": Command("tell one member alone", _msg, "NAME TEXT"),
     "/ignore": Command("see nothing that NAME says, or all from an address", _ignore, "[NAME]"),
     "/unignore": Command("see it again", _unignore, "NAME"),
+    "/history": Command("what was said before: the last N lines", _history, "[N]"),
+    "/search": Command("the last lines that have TEXT", _search, "TEXT"),
     "/quit": Command("leave the room", _quit, always=True),
 }
 """What members may ask."""

@@ -41,7 +41,7 @@ class Entrance(Lobby[M]):
 
     def __init__(self, limits: Limits, *, password: bytes | None = None, certified: bool = False) -> None:
         self.limits = limits
-        super().__init__(limits.max_lag)
+        super().__init__(limits.max_lag, limits.history)
         self._certified = certified
         self._password = None if password is None else hashlib.sha256(password).digest()
 
@@ -119,14 +119,14 @@ class Entrance(Lobby[M]):
 
     def _enter_as(self, member: M, typed: str) -> None:
         """Let somebody in under the name that it means, or else under its address: nobody is kept out for a name."""
-        name = ""
         try:
             name = self.may_be_called(member, typed)
-            answer = words.renamed(name)
         except RefusedError as refused:
-            answer = refused.text
-        self.enter(member, name)
-        self.answer(member, answer)
+            self.enter(member)
+            self.refuse(member, refused.code, refused.text)
+        else:
+            self.enter(member, name)
+            self.answer(member, words.renamed(name))
 
     def may_be_called(self, member: M, typed: str) -> str:
         """The name that a member means, if it can have it.

@@ -9,9 +9,10 @@ its ending) is not the ledger's: a person is who is here and is counted, and nee
 
 from chatctl.room.log import Log, View
 from chatctl.room.people import Ignored, Names
+from chatctl.room.ring import Ring
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS
-from chatctl.wire.events import Acted, Announced, Closed, Entered, Fact, Left, Record, Renamed, Said
+from chatctl.wire.events import Acted, Announced, Closed, Entered, Fact, Left, Record, Removed, Renamed, Said
 
 
 class Person:
@@ -34,15 +35,21 @@ class Ledger:
 
     ``people`` are who is here, by their numbers, in the order in which they came. ``names`` knows what they are called,
     ``ignored`` who does not want to read whom. ``lines`` counts what they said. ``logs`` has the log of each dialect
-    that is read; that of the plain one is always there.
+    that is read; that of the plain one is always there. ``ring`` remembers the newest lines. ``day``: the time of day
+    less the time that is told, in seconds: whoever tells the time sets it.
+
+    Args:
+        history: lines to remember.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: int = 0) -> None:
         self.people: dict[int, Person] = {}
         self.names = Names()
         self.ignored = Ignored()
         self.lines = 0
         self.logs: dict[str, Log] = {"text": Log()}
+        self.ring = Ring(history)
+        self.day = 0.0
         self._last = 0  # the number of who came last
 
     @property
@@ -85,16 +92,16 @@ class Ledger:
                 if person := self.people.get(record.uid):
                     events = len(record.lines)
                     self.lines += events
-                    self._tell(record, person, events)
+                    self.ring.add(self._tell(record, now, person, events), person.address.host)
             case Acted():
                 if person := self.people.get(record.uid):
                     self.lines += 1
-                    self._tell(record, person)
+                    self.ring.add(self._tell(record, now, person), person.address.host)
             case Entered(address, name):
-                self._enter(record, address, name, view)
+                self._enter(record, now, address, name, view)
             case Renamed(uid, name):
                 if person := self.people.get(uid):
-                    self._tell(record, person)
+                    self._tell(record, now, person)
                     self.names.drop(uid, person.name, now)
                     self.names.take(uid, name)
                     person.name = name
@@ -104,17 +111,17 @@ class Ledger:
                     self.ignored.leave(uid)
                     if person.view is not None:
                         person.view.end()
-                    self._tell(record, person)
-            case Announced():
-                self._tell(record)
+                    self._tell(record, now, person)
+            case Announced() | Removed():
+                self._tell(record, now)
             case Closed():
-                self._tell(record)
+                self._tell(record, now)
                 for person in self.people.values():
                     if person.view is not None:
                         person.view.end()
                 self.people.clear()
 
-    def _enter(self, record: Record, address: Address, name: str, view: View | None) -> None:
+    def _enter(self, record: Record, now: float, address: Address, name: str, view: View | None) -> None:
         self._last += 1
         if name:
             self.names.take(self._last, name)
@@ -124,18 +131,19 @@ class Ledger:
         if view is not None:
             view.uid = person.uid
             view.hear(view.log.tip)
-        self._tell(record, person)
+        self._tell(record, now, person)
 
-    def _tell(self, record: Record, person: Person | None = None, events: int = 1) -> None:
+    def _tell(self, record: Record, now: float, person: Person | None = None, events: int = 1) -> Fact:
         """Append what happened to each log; the person whom it concerns sees it in words of its own."""
-        name, view = (person.name, person.view) if person else ("", None)
-        fact = Fact(record, self.logs["text"].seq + 1, name, len(self.people))
+        name, view, uid = (person.name, person.view, person.uid) if person else ("", None, 0)
+        fact = Fact(record, self.logs["text"].seq + 1, name, len(self.people), uid, now + self.day)
         for log in self.logs.values():
             begin = log.append(log.dialect.others(fact), events)
             if view is not None and view.log is log and (own := log.dialect.own(fact)) is not None:
                 view.overlay(begin, log.tip, own)
             if self.ignored.table and person and isinstance(record, Said | Acted):
                 self._hide(log, begin, person)
+        return fact
 
     def _hide(self, log: Log, begin: int, person: Person) -> None:
         """Keep what somebody has said just now from those who ignore that one."""

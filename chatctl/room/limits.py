@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from chatctl import wire
 from chatctl.room.door import Network
 
-_TOKEN = 256  # bytes of a line that one token pays for
+_TOKEN = 256  # bytes of a line, or of an answer, that one token pays for
+_LOOKED_AT = 65536  # bytes in which an answer is looked for, likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Limits:
         burst: lines that are read of a member before its rate matters.
         idle_timeout: seconds after which a member that sends nothing is ended; 0: never.
         greet_delay: seconds that a newcomer has for saying under which name it comes, before it is greeted; 0: none.
+        history: lines that are remembered for who asks for them; 0: none.
         hide_addresses: show members the addresses only of those who have no name.
         allow: if there are any, only who comes from one of these networks is let in.
         deny: who comes from one of these is not, whatever is allowed.
@@ -36,6 +38,7 @@ class Limits:
     burst: int = 2_000
     idle_timeout: float = 0.0
     greet_delay: float = 0.05
+    history: int = 200
     hide_addresses: bool = False
     allow: Sequence[Network] = ()
     deny: Sequence[Network] = ()
@@ -45,7 +48,7 @@ class Bucket:
     """A token bucket for the lines of one member.
 
     A line costs one token for each 256 bytes of it that have begun, an empty one costs one too. What was read is paid
-    for afterwards, so there may be a debt.
+    for afterwards, so there may be a debt. Long answers cost as much again, see `charge`.
 
     Args:
         rate: tokens a second.
@@ -68,6 +71,10 @@ class Bucket:
         self._tokens = min(self._tokens + (now - self._at) * self._rate, self._burst) - self._cost(data)
         self._at = now
         return self.wait(now)
+
+    def charge(self, answered: int, looked_at: int) -> None:
+        """Pay for an answer: so many bytes of it, found in so many."""
+        self._tokens -= answered // _TOKEN + looked_at // _LOOKED_AT
 
     def wait(self, now: float) -> float:
         """Seconds until there is no debt."""

@@ -38,10 +38,11 @@ class Lobby(Generic[M]):
 
     Args:
         max_lag: bytes a member may be behind; the log keeps as many.
+        history: lines that are remembered.
     """
 
-    def __init__(self, max_lag: int) -> None:
-        self.ledger = Ledger()
+    def __init__(self, max_lag: int, history: int = 0) -> None:
+        self.ledger = Ledger(history)
         self.now = 0.0
         self.left: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
@@ -157,6 +158,12 @@ class Lobby(Generic[M]):
     def answer(self, member: M, *lines: str) -> None:
         """Tell a member alone something in the server's name."""
         member.tell(member.log.dialect.answer(*lines))
+        self.touch(member)
+        self._judge(member)
+
+    def refuse(self, member: M, code: str, line: str) -> None:
+        """Tell a member alone why something that it wants is not done; ``code`` tells programs."""
+        member.tell(member.log.dialect.error(code, line))
         self.touch(member)
         self._judge(member)
 

@@ -87,11 +87,20 @@ class Room(Entrance[M]):
         if view.overlaid > MAX_WHISPERED:
             raise RefusedError("slow", f"{to.name} is slow to read: not sent")
         sender = self.ledger.people[member.uid]
-        member.tell(member.log.dialect.private(None, to.name, line))
+        uid, at = sender.uid, self.now + self.ledger.day
+        member.tell(member.log.dialect.private(None, to.name, line, uid=uid, at=at))
         self.touch(member)
         if to.uid not in self.ledger.ignored.by(sender.uid, sender.address.host):
-            view.tell(view.log.dialect.private(sender.name, None, line), answer=False)
+            view.tell(view.log.dialect.private(sender.name, None, line, uid=uid, at=at), answer=False)
             self.touch(cast(M, view))
+
+    def tell(self, member: M, data: bytes, *, looked_at: int = 0) -> None:
+        """Give a member what it has asked for, at a price: a token for each 256 bytes, and each 64 KiB looked at."""
+        member.tell(data)
+        self.touch(member)
+        self._judge(member)
+        if member.bucket:
+            member.bucket.charge(len(data), looked_at)
 
     def quit(self, member: M, now: float) -> None:
         """End a member that wants to go."""
@@ -183,7 +192,7 @@ class Room(Entrance[M]):
             elif member.told > MAX_TOLD:
                 self._ignore(member)
             elif item is Rejected.TOO_LONG:
-                self.answer(member, f"{words.TOO_LONG} {self.limits.max_line} bytes")
+                self.refuse(member, "long", f"{words.TOO_LONG} {self.limits.max_line} bytes")
             else:
                 self.dismiss(member, now, REFUSALS[item], f"sent {item.value}")
             if member.stage is not INSIDE:
@@ -203,14 +212,14 @@ class Room(Entrance[M]):
             try:
                 command.do(self, member, argument, now)
             except RefusedError as refused:
-                self.answer(member, refused.text)
+                self.refuse(member, refused.code, refused.text)
         else:
-            self.answer(member, commands.unknown(word, "says"))
+            self.refuse(member, "unknown", commands.unknown(word, "says"))
 
     def _ignore(self, member: M) -> None:
         """Do not obey a member that leaves its answers unread: one chunk of input can ask for gigabytes."""
         if member.ignored % 1000 == 0:
-            self.answer(member, "too many commands at once: read the answers, then ask again")
+            self.refuse(member, "slow", "too many commands at once: read the answers, then ask again")
         member.ignored += 1
         if member.ignored > MAX_IGNORED:
             self.expel(member, "too many commands")

@@ -184,6 +184,7 @@ class Server(abc.ABC):
         """Hand the room what was read of a link; empty at its end, None when its layers had it all."""
         assert held(self.lock)
         now = time.monotonic()
+        self.room.ledger.day = time.time() - now  # somebody may have set the clock
         layered = link.layered
         fresh = False
         if layered:

@@ -19,6 +19,8 @@ from chatctl import wire
 from chatctl.errors import ResourceError
 from chatctl.layers import Layer
 from chatctl.room import commands, door
+from chatctl.room.people import key
+from chatctl.room.ring import Kept
 from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE, SILENT
 from chatctl.screen import can_draw
 from chatctl.server import systemd
@@ -27,6 +29,8 @@ from chatctl.server.keyboard import Keyboard, controls, usable
 from chatctl.server.link import Link
 from chatctl.server.terminal import Terminal
 from chatctl.wire import LineDecoder, words
+from chatctl.wire.events import Removed
+from chatctl.wire.text import listed
 
 Certificates = Callable[[], Callable[[], Sequence[Layer]]]
 
@@ -166,7 +170,7 @@ class Operator:
 
     def who(self, argument: str) -> list[str]:
         """Who is online."""
-        return commands.who(self._server.room.ledger.people.values())
+        return listed(commands.listed_people(self._server.room.ledger.people.values()))
 
     def kick(self, argument: str) -> list[str]:
         """End the member of a name."""
@@ -211,6 +215,23 @@ class Operator:
                 return [f"{door.shown(network)} may come in again"]
         return [f"{argument!r} is not banned: /bans lists what is"]
 
+    def forget(self, argument: str) -> list[str]:
+        """Remember no more what somebody has said, or all from an address, or everybody; members are told."""
+        room = self._server.room
+        person = room.ledger.find(argument)
+        uid = person.uid if person else 0
+
+        def said_it(kept: Kept) -> bool:
+            by_name = kept.fact.uid == uid or key(kept.fact.name) == key(argument)
+            return argument == "all" or by_name or kept.host == argument.strip("[]")
+
+        uids = room.ledger.ring.forget(said_it)
+        if not uids:
+            return [f"nothing is kept of {argument!r}: /forget NAME, /forget ADDRESS or /forget all"]
+        what = "all that was said before" if argument == "all" else f"what {argument} has said"
+        room.post(Removed(tuple(sorted(uids)), f"server: {what} is removed"))
+        return [f"{what} is removed, but for what members have on their screens, and a transcript"]
+
     def shutdown(self, argument: str) -> list[str]:
         """End the room, as soon as the lock is free."""
         self._server.loop.call(self._stop)
@@ -244,6 +265,7 @@ OPERATOR: dict[str, commands.Command[Callable[[Operator, str], list[str]]]] = {
     "/ban": commands.Command("keep out all from an address or a network", Operator.ban, "NAME|ADDRESS [REASON]"),
     "/bans": commands.Command("what is kept out", Operator.bans),
     "/unban": commands.Command("let somebody or a network come in again", Operator.unban, "NAME|ADDRESS"),
+    "/forget": commands.Command("keep nothing of what somebody said", Operator.forget, "NAME|ADDRESS|all"),
     "/shutdown": commands.Command("end the room", Operator.shutdown),
 }
 """What an operator may type."""

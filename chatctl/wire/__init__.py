@@ -12,20 +12,24 @@ What the server writes, and to whom:
     (alice to You) text                                   who gets a private line
     (You to bob) text                                     who says one
     ! text                                                one member (an answer) or all (an announcement)
+    | 2026-11-24 12:03 [alice] text                       who asks for what was said before
+
+Programs may have the same as JSON, an object a line, which begins with ``{`` (`jsonl`).
 
 What a client writes is chat, unless it begins with ``/`` and a letter (`said`). It can never pass for a notice or for
 somebody else's words: everything a member can cause begins with one of these heads, and `clean` leaves nothing in it
 that a terminal obeys.
 
 The package: `lines` (bytes from a peer → clean lines, with `telnet`), `events` (what can happen in a room), `dialects`
-(the ways to tell of it), `text` (the plain one: a fact → lines, a line → an event), `words` (what the server says to
-who cannot come in, or has to go), `address`. Nothing in it does I/O.
+(the ways to tell of it), `text` (the plain one: a fact → lines, a line → an event), `jsonl` (that of programs), `words`
+(what the server says to who cannot come in, or has to go), `address`. Nothing in it does I/O.
 """
 
 from chatctl.wire.address import Address, host_and_port
 from chatctl.wire.events import Event, Kind
 from chatctl.wire.lines import MAX_LINE, LineDecoder, Rejected, clean, escaped, said
-from chatctl.wire.text import answer, online, parse, skimmed, started
+from chatctl.wire.text import answer, parse, skimmed, started
+from chatctl.wire.words import online
 
 __all__ = [
     "MAX_LINE",

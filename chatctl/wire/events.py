@@ -5,29 +5,44 @@ count. A dialect turns a fact into lines, one for each event of it; a reader tur
 """
 
 import enum
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from chatctl.wire.address import Address
 
+NO_DATA: Mapping[str, Any] = MappingProxyType({})
+"""Of an event that tells nothing more."""
+
 
 class Entered(NamedTuple):
-    """Somebody comes in, under a name, or without one. Its number follows from when this is applied."""
+    """Somebody comes in, under a name, or without one. Its number follows from when this is applied.
+
+    Attributes:
+        address: where from.
+        name: what it is called; empty: by its address.
+    """
 
     address: Address
     name: str = ""
 
 
 class Left(NamedTuple):
-    """Somebody goes: the person of that number."""
+    """Somebody goes: the person of that number, and why, see `words.WHY`."""
 
     uid: int
+    why: str = "left"
 
 
 class Said(NamedTuple):
-    """A person says some lines, all of one chunk that was read: clean, without their ends."""
+    """A person says some lines, all of one chunk that was read: clean, without their ends.
+
+    ``ids``: the number of each, which is 0 where it has none; none at all if no line has one.
+    """
 
     uid: int
     lines: tuple[bytes, ...]
+    ids: tuple[int, ...] = ()
 
 
 class Acted(NamedTuple):
@@ -35,6 +50,7 @@ class Acted(NamedTuple):
 
     uid: int
     line: bytes
+    id: int = 0
 
 
 class Renamed(NamedTuple):
@@ -50,13 +66,20 @@ class Announced(NamedTuple):
     text: str
 
 
+class Removed(NamedTuple):
+    """What some people have said is to be shown no more."""
+
+    uids: tuple[int, ...]
+    text: str
+
+
 class Closed(NamedTuple):
     """The room is closed: all are told why, and nobody is here any more."""
 
     text: str
 
 
-Record = Entered | Left | Said | Acted | Renamed | Announced | Closed
+Record = Entered | Left | Said | Acted | Renamed | Announced | Removed | Closed
 
 
 class Fact(NamedTuple):
@@ -67,12 +90,32 @@ class Fact(NamedTuple):
         seq: the number of its first event in this room, from 1.
         name: what the person whom it concerns was called when it happened; empty: it concerns nobody.
         users: how many people are in the room now.
+        uid: the number of that person; 0: it concerns nobody.
+        time: when it happened, in seconds since the epoch.
     """
 
     record: Record
     seq: int
     name: str
     users: int
+    uid: int = 0
+    time: float = 0.0
+
+
+class Listed(NamedTuple):
+    """Somebody in the list of who is online.
+
+    Attributes:
+        uid: its number.
+        name: what it is called.
+        address: where it comes from; empty: that is not to be known.
+        lost: for how many seconds it has had no link; None: it has one.
+    """
+
+    uid: int
+    name: str
+    address: str
+    lost: float | None = None
 
 
 class Kind(enum.StrEnum):
@@ -87,19 +130,39 @@ class Kind(enum.StrEnum):
     OWN = "own"
     LEFT = "left"
     ANSWER = "answer"
+    ERROR = "error"
+    ANNOUNCEMENT = "announcement"
+    WHO = "who"
+    LISTED = "member"
+    HISTORY = "history"
+    OLD = "old"
+    REMOVED = "removed"
+    RESTARTED = "restarted"
+    EPOCH = "epoch"
+    HELLO = "hello"
+    ACK = "ack"
+    BYE = "bye"
+    UNKNOWN = "unknown"
     OTHER = "other"
 
 
 class Event(NamedTuple):
-    """One line of the server.
+    """One line of the server, in whichever dialect.
 
     Attributes:
         kind: what it tells.
-        line: all of it.
+        line: how the plain dialect tells it, all of it.
         name: who entered, spoke, did something or left, or had that name until now; None: the reader, or nobody.
         text: what was said or done; the new name.
         users: how many are online now, where that is told.
         to: whom a private line is for; None: the reader.
+        seq: its number in the room; 0: it has none, or the dialect does not tell.
+        uid: the number of whom it concerns; 0 likewise.
+        id: the number that the reader has given to what this comes of; 0: none.
+        time: when it happened, in seconds since the epoch, by the server's clock; None: that is not told.
+        code: which error, answer to who has to go, or reason for leaving it is, for programs.
+        data: all that was told, where it is more than that.
+        old: it happened before the reader came.
     """
 
     kind: Kind
@@ -108,3 +171,10 @@ class Event(NamedTuple):
     text: str = ""
     users: int | None = None
     to: str | None = None
+    seq: int = 0
+    uid: int = 0
+    id: int = 0
+    time: float | None = None
+    code: str = ""
+    data: Mapping[str, Any] = NO_DATA
+    old: bool = False

@@ -5,9 +5,25 @@ A name is any run without spaces, a head ends at the first ``] ``.
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
 
-from chatctl.wire import words
-from chatctl.wire.events import Acted, Announced, Closed, Entered, Event, Fact, Kind, Left, Renamed, Said
+from chatctl.wire import jsonl, words
+from chatctl.wire.events import (
+    Acted,
+    Announced,
+    Closed,
+    Entered,
+    Event,
+    Fact,
+    Kind,
+    Left,
+    Listed,
+    Removed,
+    Renamed,
+    Said,
+)
+from chatctl.wire.words import online
 
 
 def others(fact: Fact) -> bytes:
@@ -23,8 +39,9 @@ def others(fact: Fact) -> bytes:
             return f"* {fact.name} ".encode() + line + b"\n"
         case Renamed(name=name):
             return f"= The user {fact.name} is now {name}\n".encode()
-        case Announced(text=text) | Closed(text=text):
+        case Announced(text=text) | Closed(text=text) | Removed(text=text):
             return answer(text)
+    raise AssertionError(f"nobody is told of {fact.record}")
 
 
 def own(fact: Fact) -> bytes | None:
@@ -39,14 +56,8 @@ def own(fact: Fact) -> bytes | None:
     return None
 
 
-def private(name: str | None, to: str | None, line: bytes) -> bytes:
-    """What one of two people sees of a line that is for them alone.
-
-    Args:
-        name: who says it; None: who sees this.
-        to: whom it is for; None: who sees this.
-        line: what is said.
-    """
+def private(name: str | None, to: str | None, line: bytes, *, uid: int = 0, at: float = 0.0, number: int = 0) -> bytes:
+    """See `Dialect.private`."""
     return f"({name or 'You'} to {to or 'You'}) ".encode() + line + b"\n"
 
 
@@ -55,34 +66,75 @@ def started(port: int) -> bytes:
     return f"Chat Server started on port {port}.\n".encode()
 
 
-def answer(*lines: str) -> bytes:
+def answer(*lines: str, number: int = 0) -> bytes:
     """What the server itself says, to one member or to all."""
     return "".join(f"! {line}\n" for line in lines).encode()
 
 
-def online(users: int) -> str:
-    """A number of users in words: ``user`` for 0 and 1, ``users`` from 2 on."""
-    return f"{users} {'user' if users < 2 else 'users'} online"
+def error(code: str, line: str, *, number: int = 0) -> bytes:
+    """Why it does not do something."""
+    return answer(line)
 
 
-def skimmed(text: bytes, *, begun: bool) -> bytes:
+def farewell(word: words.Farewell, *, number: int = 0) -> bytes:
+    """Its last word."""
+    return answer(word.text)
+
+
+def who(people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
+    """Who is online: how many, and each in a line."""
+    return answer(*listed(people, asker))
+
+
+def listed(people: Sequence[Listed], asker: int = 0) -> list[str]:
+    """The same without the head of an answer."""
+    lines = [online(len(people))]
+    for uid, name, address, lost in people:
+        shown = f"{name} {address}" if address and not name.startswith(address) else name
+        gone = "" if lost is None else f" ({words.gone_for(lost)})"
+        lines.append(f"{shown}{gone}{' (you)' if uid == asker else ''}")
+    return lines
+
+
+def history(found: Sequence[bytes], total: int, *, number: int = 0) -> bytes:
+    """What was said before, with the local time of the server; see `Dialect.history`."""
+    lines = "".join(f"{old(jsonl.parse(line.decode())).line}\n" for line in found)
+    return answer(f"{len(found)} of {total} lines") + lines.encode() + answer("that was the history")
+
+
+def old(event: Event) -> Event:
+    """How a message or an action is told that was said before somebody came."""
+    at = datetime.fromtimestamp(event.time or 0.0).strftime("%Y-%m-%d %H:%M")
+    line = f"* {event.name} {event.text}" if event.kind is Kind.ACTION else f"[{event.name}] {event.text}"
+    return event._replace(kind=Kind.OLD, line=f"| {at} {line}", old=True)
+
+
+def skimmed(text: bytes, *, begun: bool, me: int = 0) -> bytes:
     """A text without whole lines that others say: its first, which may have begun before it, and its last stay.
 
     Args:
         text: of a server.
         begun: whether it goes on with a line.
+        me: the number of the reader, for the dialect that tells numbers.
     """
     end = text.rfind(b"\n")
     begin = text.find(b"\n") if begun else -1
     if begin == end:
         return text
-    kept = b"".join(_ABOUT_ME.findall(b"\n" + text[:end], begin + 1))
-    return text[: begin + 1] + (kept + b"\n").removeprefix(b"\n") + text[end + 1 :]
+    whole = b"\n" + text[:end]
+    about_me = _by_others(me).sub(b"", whole[begin + 1 :]) if me else b"".join(_ABOUT_ME.findall(whole, begin + 1))
+    return text[: begin + 1] + (about_me + b"\n").removeprefix(b"\n") + text[end + 1 :]
 
 
 def _said(name: str, lines: Sequence[bytes]) -> bytes:
     head = b"[%b] " % name.encode()
     return head + (b"\n" + head).join(lines) + b"\n"
+
+
+@lru_cache(maxsize=1024)
+def _by_others(me: int) -> re.Pattern[bytes]:
+    """Finds a message with the newline before it, unless it is by that one."""
+    return re.compile(rb'\n(?=\{"seq":\d+,"time":"[^"]*","kind":"message","uid":(?!%d,))[^\n]*' % me)
 
 
 _COUNT = r"\(([0-9]{1,9}) users? online\)"  # \d would take the digits of other scripts
@@ -92,16 +144,23 @@ _LEFT = re.compile(rf"< The user (\S+) left {_COUNT}")
 _RENAMED = re.compile(r"= The user (\S+) is now (\S+)")
 _ACTED = re.compile(r"\* (\S+) (.*)", re.DOTALL)
 _PRIVATE = re.compile(r"\((?:You to (\S+?)|(\S+) to You)\) (.*)", re.DOTALL)
+_OLD = re.compile(r"\| (\d{4}-\d\d-\d\d \d\d:\d\d) (?:\[(\S+?)\]|\* (\S+)) (.*)", re.DOTALL)
 _SAID = re.compile(r"\[(\S+?)\] (.*)", re.DOTALL)
 _ABOUT_ME = re.compile(rb"\n(?:\[You\]|[^\[\n])[^\n]*")  # a line with the newline before it, but what others say
 
 
-def parse(line: str) -> Event:
-    """Understand a line of the server, given without its newline.
+def parse(line: str, me: int = 0) -> Event:
+    """Understand a line of the server, given without its newline, in whichever dialect: the first byte tells.
 
     A name is any run without spaces, a head ends at the first ``] ``. Pass on what is `Kind.OTHER`: more may come.
+
+    Args:
+        line: the line.
+        me: the number of who reads it, for the dialect that tells numbers; 0: that is not known.
     """
     match line[:1]:
+        case "{":
+            return jsonl.parse(line, me)
         case "[" if said := _SAID.fullmatch(line):
             name, text = said.groups()
             return Event(Kind.OWN, line, text=text) if name == "You" else Event(Kind.MESSAGE, line, name, text)
@@ -118,6 +177,16 @@ def parse(line: str) -> Event:
         case "(" if told := _PRIVATE.fullmatch(line):
             to, name, text = told.groups()
             return Event(Kind.PRIVATE, line, name, text, to=to)
+        case "|" if told := _OLD.fullmatch(line):
+            return _remembered(line, *told.groups())
         case "!" if line.startswith("! "):
             return Event(Kind.ANSWER, line, text=line[2:])
     return Event(Kind.OTHER, line, text=line)
+
+
+def _remembered(line: str, at: str, name: str | None, doer: str | None, text: str) -> Event:
+    try:
+        when = datetime.fromisoformat(at).timestamp()
+    except (ValueError, OverflowError):
+        return Event(Kind.OTHER, line, text=line)
+    return Event(Kind.OLD, line, name or doer, text, time=when, old=True)

@@ -1,6 +1,22 @@
 """What the server says that programs know by its words: to who cannot come in, has to go, or has another name."""
 
 import re
+from typing import NamedTuple
+
+
+class Farewell(NamedTuple):
+    """The last word to a member.
+
+    Attributes:
+        code: what it is, for programs.
+        text: the same for people.
+        again: whether that one may come back by itself.
+    """
+
+    code: str
+    text: str
+    again: bool = False
+
 
 NEEDS_PASSWORD = "this room needs a password: send it as your first line"
 """How a room with a password greets a newcomer."""
@@ -26,7 +42,21 @@ FINAL = (KICKED, DENIED, IDLE)
 RENAMED = re.compile(r"you are (\S+) now")
 """What `renamed` says, with the name."""
 
+WHY = ("left", "lost", "kicked", "banned", "slow", "idle", "node")
+"""Why somebody leaves, for programs: by itself, or its link was lost and it has not come back in time, or it was
+ended by the operator, or sent or asked too much, or nothing, or its server has gone."""
+
+
+def online(users: int) -> str:
+    """A number of users: ``user`` for 0 and 1, ``users`` from 2 on."""
+    return f"{users} {'user' if users < 2 else 'users'} online"
+
 
 def renamed(name: str) -> str:
     """How it is told to somebody what that one is called from now on."""
     return f"you are {name} now"
+
+
+def gone_for(seconds: float) -> str:
+    """How it is told that somebody has had no link for so many seconds."""
+    return f"no link for {seconds:.0f} s"

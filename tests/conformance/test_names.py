@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,29 @@ def test_a_name_holds_for_everybody(room: ThreadRoom) -> None:
         "* 김철수 waves",
         "< The user 김철수 left (1 user online)",
     ]
+
+
+def test_what_was_said_before(room: ThreadRoom) -> None:
+    """Whoever asks is shown it, with dates that are today's, in one piece while others talk."""
+    first, second = room.peers(2)
+    rename(first, "alice")
+    first.say("one", "/me waves")
+    first.until("waves")
+    late = room.peer()
+    late.say("/history 2")
+    frame = late.until("that was the history")
+    first.say(*(f"live {number}" for number in range(50)))
+    assert [frame[-4].split(" of ")[0], frame[-1]] == ["! 2", "! that was the history"]
+    assert [re.sub(r"\d+", "#", line) for line in frame[-3:-1]] == [
+        "| #-#-# #:# [alice] one",
+        "| #-#-# #:# * alice waves",
+    ]
+    written = datetime.fromisoformat(frame[-2][2:18])
+    assert abs(datetime.now() - written) < timedelta(hours=1)
+    late.say("/search ONE")
+    found = late.until("that was the history")
+    assert found[-2] == frame[-3]
+    assert second.fence()[-50:] == [f"[alice] live {number}" for number in range(50)]
 
 
 REFUSED = {

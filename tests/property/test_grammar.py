@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatctl import wire
-from chatctl.wire import Address, Event, Kind, text
+from chatctl.wire import Address, Event, Kind, jsonl, text
 from chatctl.wire.events import Acted, Announced, Closed, Entered, Fact, Left, Record, Renamed, Said
 from tests.documents import ROOT, blocks
 
@@ -33,6 +33,7 @@ KINDS = {
     "telling": Kind.PRIVATE,
     "told": Kind.PRIVATE,
     "answer": Kind.ANSWER,
+    "past": Kind.OLD,
 }
 
 
@@ -89,6 +90,8 @@ PIECES = st.sampled_from(
             "x",
             "\ue000",
             "connected",
+            "| 2026-11-24 12:03 ",
+            "| 2026-13-24 12:03 ",
         ),
     ]
 )
@@ -122,6 +125,18 @@ def test_what_is_written_to_two(name: str, line: str) -> None:
     assert understood("telling", text.private(None, name, line.encode()).decode().removesuffix("\n"))
 
 
+@given(name=names, line=texts, action=st.booleans(), at=st.integers(0, 2**32))
+def test_what_is_written_of_the_past(name: str, line: str, action: bool, at: int) -> None:
+    """So is what was said before, whenever that was."""
+    record = Acted(1, line.encode()) if action else Said(1, (line.encode(),))
+    found = jsonl.others(Fact(record, 1, name, 1, 1, at)).splitlines()
+    first, past, last = text.history(found, 1).decode().splitlines()
+    assert understood("past", past)
+    assert wire.parse(past).text == line
+    assert understood("answer", first)
+    assert understood("answer", last)
+
+
 @given(port=st.integers(1, 65535))
 def test_the_first_line_of_the_console(port: int) -> None:
     """It has a rule of its own, which no member's line has."""
@@ -136,6 +151,8 @@ def test_the_first_line_of_the_console(port: int) -> None:
 @example("[a/b:1] c")
 @example("> New user a\u00a0b entered (2 users online)")
 @example("[You] ")
+@example("| 2026-11-24 12:03 [a:1] c")
+@example("| 2026-11-24 12:03 * a waves")
 @example("! ")
 def test_what_is_read(line: str) -> None:
     """A line that has a rule is understood as that, part by part; one that has none is something else."""
@@ -145,6 +162,7 @@ def test_what_is_read(line: str) -> None:
             digits = "".join(char for char in part(found, "online") if char.isdigit())
             users = int(digits) if digits else None
             said = part(found, "new") or part(found, "text")
+            event = event._replace(time=None, old=False)
             assert event == Event(kind, line, part(found, "name") or None, said, users, part(found, "to") or None)
             return
     assert event == Event(Kind.OTHER, line, text=line)

@@ -1,6 +1,7 @@
 """The room against the naive model: a list of lines for every member, whichever dialect it reads."""
 
 import math
+from collections.abc import Sequence
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,7 +17,8 @@ from chatctl.room.room import MAX_WHISPERED, Room
 from chatctl.room.stages import FINISHED, GONE, OUTSIDE, SILENT, Member
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS
-from chatctl.wire.events import Entered, Fact, Left, Said
+from chatctl.wire.events import Entered, Fact, Left, Listed, Said
+from chatctl.wire.words import Farewell
 
 LINES = st.lists(st.sampled_from([b"hi", "한글".encode(), b"x" * 40, b"[You] me", b"//slash", b"y" * 3000]), max_size=5)
 IDLE = 3 * LINGER
@@ -35,11 +37,23 @@ class Numbered:
     def own(self, fact: Fact) -> bytes | None:
         return b"%d welcome\n" % fact.seq if isinstance(fact.record, Entered) else None
 
-    def private(self, name: str | None, to: str | None, line: bytes) -> bytes:
+    def private(self, name: str | None, to: str | None, line: bytes, *, uid: int, at: float, number: int = 0) -> bytes:
         return f"~ {name} {to} ".encode() + line + b"\n"
 
-    def answer(self, *lines: str) -> bytes:
+    def answer(self, *lines: str, number: int = 0) -> bytes:
         return "".join(f"? {line}\n" for line in lines).encode()
+
+    def error(self, code: str, line: str, *, number: int = 0) -> bytes:
+        return self.answer(line)
+
+    def farewell(self, word: Farewell, *, number: int = 0) -> bytes:
+        return self.answer(word.text)
+
+    def who(self, people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
+        return self.answer(*(listed.name for listed in people))
+
+    def history(self, found: Sequence[bytes], total: int, *, number: int = 0) -> bytes:
+        return self.answer(*(line.decode() for line in found))
 
 
 def numbered(seq: int, head: str, text: bytes) -> bytes:
@@ -317,7 +331,7 @@ class RoomMachine(RuleBasedStateMachine):
             if member not in reader.ignores:
                 theirs = f"~ {mine} None psst\n" if reader.word != "text" else f"({mine} to You) psst\n"
                 reader.tell(theirs.encode())
-            assert text.private(None, name, b"psst") == f"(You to {name}) psst\n".encode()
+            assert text.private(None, name, b"psst", uid=0, at=0.0) == f"(You to {name}) psst\n".encode()
         self.pays(member, data)
 
     @rule(member=members, other=members)
