@@ -20,10 +20,11 @@ _CHUNK, _LINE = (
 
 
 class Kept(NamedTuple):
-    """Some lines that somebody has said at once, and from where."""
+    """Some lines that somebody has said at once, from where, how many they are, and bytes that they take."""
 
     fact: Fact
     host: str
+    lines: int
     size: int
 
 
@@ -53,14 +54,13 @@ class Ring:
             return
         lines = _lines(fact)
         size = sum(map(len, lines)) + _LINE * len(lines) + _CHUNK
-        self._kept.append(Kept(fact, host, size))
+        self._kept.append(Kept(fact, host, len(lines), size))
         self._lines += len(lines)
         self._size += size
-        while self._lines - (oldest := len(_lines(self._kept[0].fact))) >= self._most or self._size > MOST:
-            if len(self._kept) == 1:
-                break
-            self._lines -= oldest
-            self._size -= self._kept.popleft().size
+        while self._lines - self._kept[0].lines >= self._most or (self._size > MOST and len(self._kept) > 1):
+            oldest = self._kept.popleft()
+            self._lines -= oldest.lines
+            self._size -= oldest.size
 
     def newest(self, hidden: Callable[[Kept], bool]) -> Iterator[Line]:
         """The lines that may be read, the newest first.

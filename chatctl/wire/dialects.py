@@ -5,7 +5,6 @@ from typing import Protocol
 
 from chatctl.wire import jsonl, text
 from chatctl.wire.events import Fact, Listed
-from chatctl.wire.words import Farewell
 
 
 class Dialect(Protocol):
@@ -37,9 +36,6 @@ class Dialect(Protocol):
 
     def error(self, code: str, line: str, *, number: int = 0) -> bytes:
         """Why it does not do what that member wants; ``code`` tells programs."""
-
-    def farewell(self, word: Farewell, *, number: int = 0) -> bytes:
-        """Its last word to one who has to go, or wants to."""
 
     def who(self, people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
         """Who is online; ``asker``: the number of who wants to know."""

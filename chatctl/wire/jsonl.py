@@ -7,7 +7,6 @@ A line is built by hand: ``json.dumps`` takes five times as long for one (measur
 """
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -31,12 +30,6 @@ from chatctl.wire.events import (
 )
 from chatctl.wire.lines import clean
 from chatctl.wire.words import online
-
-VERSION = 1
-"""Of this dialect; another one could not be understood by who knows this one."""
-
-SPOKEN = re.compile(rb'\{"seq":\d+,"time":"[^"]*","kind":"(?:message|action)"')
-"""How a line begins that tells what somebody has said, or done."""
 
 
 def others(fact: Fact) -> bytes:
@@ -111,11 +104,6 @@ def answer(*lines: str, number: int = 0) -> bytes:
 def error(code: str, line: str, *, number: int = 0) -> bytes:
     """Why it does not do something."""
     return told("error", number=number, code=code, text=line)
-
-
-def farewell(word: words.Farewell, *, number: int = 0) -> bytes:
-    """Its last word."""
-    return told("bye", number=number, **word._asdict())
 
 
 def ack(number: int) -> bytes:

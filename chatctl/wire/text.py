@@ -76,11 +76,6 @@ def error(code: str, line: str, *, number: int = 0) -> bytes:
     return answer(line)
 
 
-def farewell(word: words.Farewell, *, number: int = 0) -> bytes:
-    """Its last word."""
-    return answer(word.text)
-
-
 def who(people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
     """Who is online: how many, and each in a line."""
     return answer(*listed(people, asker))

@@ -1,22 +1,6 @@
 """What the server says that programs know by its words: to who cannot come in, has to go, or has another name."""
 
 import re
-from typing import NamedTuple
-
-
-class Farewell(NamedTuple):
-    """The last word to a member.
-
-    Attributes:
-        code: what it is, for programs.
-        text: the same for people.
-        again: whether that one may come back by itself.
-    """
-
-    code: str
-    text: str
-    again: bool = False
-
 
 NEEDS_PASSWORD = "this room needs a password: send it as your first line"
 """How a room with a password greets a newcomer."""

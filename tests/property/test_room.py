@@ -18,7 +18,6 @@ from chatctl.room.stages import FINISHED, GONE, OUTSIDE, SILENT, Member
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS
 from chatctl.wire.events import Entered, Fact, Left, Listed, Said
-from chatctl.wire.words import Farewell
 
 LINES = st.lists(st.sampled_from([b"hi", "한글".encode(), b"x" * 40, b"[You] me", b"//slash", b"y" * 3000]), max_size=5)
 IDLE = 3 * LINGER
@@ -45,9 +44,6 @@ class Numbered:
 
     def error(self, code: str, line: str, *, number: int = 0) -> bytes:
         return self.answer(line)
-
-    def farewell(self, word: Farewell, *, number: int = 0) -> bytes:
-        return self.answer(word.text)
 
     def who(self, people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
         return self.answer(*(listed.name for listed in people))

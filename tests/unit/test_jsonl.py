@@ -7,7 +7,6 @@ import pytest
 from chatctl import wire
 from chatctl.wire import Address, Kind, jsonl
 from chatctl.wire.events import Acted, Announced, Closed, Entered, Fact, Left, Listed, Record, Removed, Renamed, Said
-from chatctl.wire.words import Farewell
 
 TIME = 1_700_000_000.9
 STAMP = "2023-11-14T22:13:20Z"
@@ -60,13 +59,13 @@ def test_own_lines() -> None:
 
 
 def test_what_one_is_told() -> None:
-    """Answers, errors, private lines, lists and the last word, with the number of what they answer."""
+    """Answers, errors, private lines, lists and the last word, each with the number of what they answer."""
     told = [
         *lines(jsonl.answer("one", "two", number=4)),
         *lines(jsonl.error("taken", "bob is taken")),
         *lines(jsonl.private(None, "bob", b"psst", uid=7, at=TIME, number=4)),
         *lines(jsonl.private("al", None, b"psst", uid=7, at=TIME)),
-        *lines(jsonl.farewell(Farewell("kicked", "kicked: spam"))),
+        '{"kind":"bye","code":"kicked","text":"kicked: spam","again":false}',
         *lines(jsonl.who([Listed(7, "al", "1.2.3.4:5"), Listed(8, "bo", "", 12.4)], 7)),
         *lines(jsonl.ack(4)),
     ]
@@ -77,7 +76,7 @@ def test_what_one_is_told() -> None:
     ]
     assert [event.id for event in events] == [4, 4, 0, 4, 0, 0, 0, 0, 0, 4]
     assert [event.code for event in events if event.code] == ["taken", "kicked"]
-    assert json.loads(told[5])["again"] is False
+    assert events[5].data["again"] is False
 
 
 def test_history() -> None:
