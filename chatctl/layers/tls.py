@@ -55,6 +55,8 @@ class TLS:
     """
 
     __slots__ = (
+        "_certificate",
+        "_certificate",
         "_empty",
         "_incoming",
         "_lock",
@@ -77,6 +79,7 @@ class TLS:
         self.closed = False
         self.begun = False
         self.established = False
+        self._certificate: Any = None
         self.ended = False
         self.error: OSError | None = None
 
@@ -145,8 +148,7 @@ class TLS:
     @property
     def identity(self) -> str:
         """The common name in the peer's certificate, where that was verified (RFC 5280, section 4.1.2.6)."""
-        certificate = self._tls.getpeercert() if self.established else None
-        names: Any = (certificate or {}).get("subject", ())
+        names: Any = (self._certificate or {}).get("subject", ())
         return next((value for part in names for kind, value in part if kind == "commonName"), "")
 
     @property
@@ -184,6 +186,9 @@ class TLS:
         try:
             self._tls.do_handshake()
             self.established = True
+            self._certificate = (
+                self._tls.getpeercert()
+            )  # not later: behind nonsense OpenSSL knows no handshake any more
         except ssl.SSLWantReadError:
             pass
         except WrongCertificate as error:

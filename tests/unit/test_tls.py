@@ -338,6 +338,14 @@ def test_tampering(pair: Sides) -> None:
     assert pair.client.pending
 
 
+def test_identity_behind_nonsense(pair: Sides) -> None:
+    """Who the other side is was found out in the handshake: what comes after that cannot change it."""
+    with pytest.raises(ssl.SSLError):
+        pair.server.receive(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    assert pair.server.identity == ""
+    assert pair.client.identity == "localhost" or not pair.client.identity
+
+
 def test_tampering_behind_data(sides: Callable[..., Sides]) -> None:
     """An error in one piece with data takes nothing away from the data; it is raised the next time."""
     pair = sides()
