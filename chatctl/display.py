@@ -10,6 +10,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from chatctl.wire import Event, Kind, clean, online
@@ -23,6 +24,7 @@ FOLD = 3
 _SPEAKERS = 10_000  # members remembered to have spoken
 _UNWRAPPED = 8192  # characters of a line that the terminal wraps itself
 _CLOCK = "%H:%M "
+_DATE = "%Y-%m-%d"
 _TAB = "    "  # the columns of a real one depend on where it begins
 _BELL = "\a"
 _BOLD, _DIM, _REVERSED = "1", "2", "7"
@@ -32,6 +34,7 @@ _URL = re.compile(r"[a-z0-9+.-]://.|www\..", re.IGNORECASE)  # in a word: an add
 _NOTICES = {Kind.ENTERED, Kind.LEFT, Kind.RENAMED}
 _FOLDED = {Kind.ENTERED: "entered", Kind.LEFT: "left", Kind.RENAMED: "renamed"}
 _SPOKEN = {Kind.MESSAGE, Kind.ACTION}
+_ANSWERS = {Kind.ANSWER, Kind.ERROR, Kind.WHO, Kind.LISTED, Kind.HISTORY, Kind.BYE, Kind.ANNOUNCEMENT, Kind.REMOVED}
 
 
 class Display:
@@ -39,7 +42,8 @@ class Display:
 
     Args:
         color: tell names and kinds apart by colours too.
-        timestamps: put the local time before every line, as HH:MM.
+        timestamps: put the local time before every line, as HH:MM: the server's, where it tells that; and the date
+            where another day begins.
         notices: which of the lines about members that enter, leave or take names are shown: ``all``; ``none``;
             ``smart``: only those about members who spoke, and more than `FOLD` in a row as one line with their numbers.
         bell: ring for what others say: ``always``, ``mention``: for a mention, and what is for the reader alone,
@@ -69,6 +73,7 @@ class Display:
         self._highlight = tuple(highlight)
         self._width = width
         self._columns = 0
+        self._day = ""  # the date of the line that was shown last
         self._speakers: dict[str, None] = {}
         self._me: str | None = None
         self._mention = _any_of(self._highlight)
@@ -88,15 +93,17 @@ class Display:
 
         Args:
             events: in their order.
-            now: seconds since the epoch.
+            now: seconds since the epoch, for those that do not tell their time.
         """
         self._columns = self._width() if self._width else 0
-        stamp = time.strftime(_CLOCK, time.localtime(now)) if self._timestamps else ""
         if self._notices == "smart":
-            lines = list(self._smart(events, stamp))
+            shown: Iterable[Event] = self._smart(events)
         else:
             shown = events if self._notices == "all" else (event for event in events if event.kind not in _NOTICES)
-            lines = [self._line(event, stamp) for event in shown]
+        if self._timestamps:
+            lines = [line for event in shown for line in self._timed(event, now)]
+        else:
+            lines = [self._line(event, "") for event in shown]
         if self._ringing:
             self._ringing = False
             lines.append(_BELL)
@@ -107,15 +114,23 @@ class Display:
         text = clean(text)
         return self.text([Event(Kind.OTHER, f"-- {text}", text=text)], now)
 
-    def _smart(self, events: Iterable[Event], stamp: str) -> Iterator[str]:
-        """Like `text`, without the notices about those who never spoke."""
+    def _timed(self, event: Event, now: float) -> Iterator[str]:
+        """A line with its time, and before it the date, if that is another one than of the line before."""
+        at = now if event.time is None or event.kind is Kind.OLD else event.time
+        day, clock = _local(int(at // 60))
+        if day != (self._day or _local(int(now // 60))[0]):
+            yield self._line(Event(Kind.OTHER, f"-- {day}", text=day, old=event.old), "")
+        self._day = day
+        yield self._line(event, clock)
+
+    def _smart(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events without the notices about those who never spoke."""
         kept = [event for event in events if self._concerns(event)]
         for noticed, run in groupby(kept, lambda event: event.kind in _NOTICES):
             group = list(run)
             if noticed and len(group) > FOLD:
                 group = [_folded(group)]
-            for event in group:
-                yield self._line(event, stamp)
+            yield from group
 
     def _concerns(self, event: Event) -> bool:
         """Whether an event is no notice, or one about somebody who spoke."""
@@ -138,7 +153,9 @@ class Display:
         others = event.kind in _SPOKEN and event.name != self._me
         mention = others and self._mention is not None and bool(self._mention.search(event.text))
         alone = event.kind is Kind.PRIVATE and event.name is not None
-        if ((others or alone) and self._bell == "always") or ((mention or alone) and self._bell == "mention"):
+        if event.old:
+            pass  # it rings for nobody any more
+        elif ((others or alone) and self._bell == "always") or ((mention or alone) and self._bell == "mention"):
             self._ringing = True
         width = self._columns
         if not width or len(event.line) > _UNWRAPPED:
@@ -156,6 +173,8 @@ class Display:
     def _colored(self, event: Event, stamp: str, mention: bool) -> str:
         if not self._color:
             return stamp + event.line
+        if event.old:
+            return _sgr(_DIM, stamp + event.line)
         if stamp:
             stamp = _sgr(_DIM, stamp)
         head = event.line.removesuffix(event.text).rstrip(" ")
@@ -166,7 +185,7 @@ class Display:
             return f"{stamp}{_sgr(f'{_REVERSED};{look}' if mention else look, head)} {event.text}"
         if event.kind in (Kind.OWN, Kind.PRIVATE):
             return f"{stamp}{_sgr(_BOLD, head)} {event.text}"
-        if event.kind is Kind.ANSWER:
+        if event.kind in _ANSWERS:
             return stamp + _sgr(_BOLD, event.line)
         return stamp + _sgr(_DIM, event.line)
 
@@ -176,7 +195,15 @@ def _folded(notices: Sequence[Event]) -> Event:
     kinds = Counter(event.kind for event in notices)
     counts = ", ".join(f"{kinds[kind]} {what}" for kind, what in _FOLDED.items() if kinds[kind])
     users = next((event.users for event in reversed(notices) if event.users is not None), None)
-    return Event(Kind.LEFT, f"-- {counts}" + ("" if users is None else f" ({online(users)})"))
+    line = f"-- {counts}" + ("" if users is None else f" ({online(users)})")
+    return notices[-1]._replace(kind=Kind.LEFT, line=line, name=None, text="")
+
+
+@lru_cache(maxsize=8)
+def _local(minute: int) -> tuple[str, str]:
+    """The date and the time of a minute since the epoch: kept, as most lines of a flood are of one minute."""
+    then = time.localtime(60 * minute)
+    return time.strftime(_DATE, then), time.strftime(_CLOCK, then)
 
 
 def _sgr(look: str, text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from chatctl.display import FOLD, PALETTE, Display
-from chatctl.wire import Event, parse
+from chatctl.wire import Event, Kind, parse
 
 NOW = 1_800_000_000.0
 
@@ -203,3 +203,34 @@ def test_folded_notices() -> None:
     assert display.text(events("[x:1] a", *many, back, "[x:1] b"), NOW) == (
         f"[x:1] a\n-- 1 entered, {FOLD + 2} left (7 users online)\n[x:1] b\n"
     )
+
+
+def local(at: float, form: str = "%H:%M") -> str:
+    return time.strftime(form, time.localtime(at))
+
+
+def test_the_servers_times() -> None:
+    """Where the server tells when something happened, that stands before it; else the reader's own clock."""
+    message = Event(Kind.MESSAGE, "[a:1] hi", "a:1", "hi", time=NOW - 60)
+    shown = Display(timestamps=True).text([message, *events("[a:1] hi")], NOW)
+    assert shown == f"{local(NOW - 60)} [a:1] hi\n{local(NOW)} [a:1] hi\n"
+
+
+def test_another_day() -> None:
+    """The date stands where it is another one than before, and first of all, if that is not today."""
+    display = Display(timestamps=True)
+    old = Event(Kind.MESSAGE, "[a:1] hi", "a:1", "hi", time=NOW - 86400, old=True)
+    line = f"{local(NOW - 86400)} [a:1] hi\n"
+    assert display.text([old, old], NOW) == f"-- {local(NOW - 86400, '%Y-%m-%d')}\n{line}{line}"
+    line = f"{local(NOW)} [a:1] hi\n"
+    assert display.text(events("[a:1] hi"), NOW) == f"-- {local(NOW, '%Y-%m-%d')}\n{line}"
+    assert display.text(events("[a:1] hi"), NOW) == line
+    assert Display(timestamps=True).text(events("[a:1] hi"), NOW) == line
+    assert Display().text([old], NOW) == "[a:1] hi\n"
+
+
+def test_old_lines_are_dimmed_and_silent() -> None:
+    """What was said before the reader came is no reason to ring, and looks like that."""
+    display = Display(color=True, bell="always", highlight=["hi"])
+    assert display.text([events("[a:1] hi")[0]._replace(old=True)], NOW) == "\x1b[2m[a:1] hi\x1b[0m\n"
+    assert display.text(events("[a:1] hi"), NOW).endswith("\a")
