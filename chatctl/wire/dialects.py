@@ -1,17 +1,24 @@
 """The ways in which a room can be told of: a dialect is a word in `DIALECTS` and a module with these functions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from chatctl.wire import jsonl, text
-from chatctl.wire.events import Fact, Listed
+from chatctl.wire.events import Fact, Listed, Visit
+from chatctl.wire.words import Farewell
 
 
 class Dialect(Protocol):
     """What turns facts into bytes: whole lines, one for each event.
 
     What is said to one member alone may answer a line that it has numbered: that number is the ``number`` then, else 0.
+
+    ``programs``: its readers are programs. They count the events, and so see each of them, and may number their own
+    lines.
     """
+
+    @property
+    def programs(self) -> bool: ...
 
     def others(self, fact: Fact) -> bytes:
         """What everybody sees of a fact whom it does not concern."""
@@ -36,6 +43,18 @@ class Dialect(Protocol):
 
     def error(self, code: str, line: str, *, number: int = 0) -> bytes:
         """Why it does not do what that member wants; ``code`` tells programs."""
+
+    def farewell(self, word: Farewell, *, number: int = 0) -> bytes:
+        """Its last word to a member that has to go, or wants to."""
+
+    def ack(self, number: int) -> bytes:
+        """That the line of a number is done, where nothing else tells it."""
+
+    def welcome(self, visit: Visit) -> bytes:
+        """What somebody who comes in is told before anything else."""
+
+    def ignored(self, uids: Collection[int]) -> bytes:
+        """Whom a program is to hide, as it is sent all events; it is told whenever that changes."""
 
     def who(self, people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
         """Who is online; ``asker``: the number of who wants to know."""

@@ -21,10 +21,32 @@ class Entered(NamedTuple):
     Attributes:
         address: where from.
         name: what it is called; empty: by its address.
+        place: the digest of the secret that its place has, or will have; empty: it has none.
     """
 
     address: Address
     name: str = ""
+    place: bytes = b""
+
+
+class Held(NamedTuple):
+    """Somebody who has a place has lost the link, and is waited for. Nobody is told."""
+
+    uid: int
+
+
+class Linked(NamedTuple):
+    """Somebody who is here has another link from now on. Nobody is told.
+
+    Attributes:
+        uid: the number of that one.
+        address: where the link comes from.
+        place: the digest of the secret of the place that it has, or gets now; empty: it gets none.
+    """
+
+    uid: int
+    address: Address
+    place: bytes
 
 
 class Left(NamedTuple):
@@ -53,6 +75,13 @@ class Acted(NamedTuple):
     id: int = 0
 
 
+class Taken(NamedTuple):
+    """What a person has sent under a number is done: nothing that others see. Nobody is told."""
+
+    uid: int
+    id: int
+
+
 class Renamed(NamedTuple):
     """A person is called something else from now on."""
 
@@ -79,7 +108,7 @@ class Closed(NamedTuple):
     text: str
 
 
-Record = Entered | Left | Said | Acted | Renamed | Announced | Removed | Closed
+Record = Entered | Held | Linked | Left | Said | Acted | Taken | Renamed | Announced | Removed | Closed
 
 
 class Fact(NamedTuple):
@@ -92,6 +121,8 @@ class Fact(NamedTuple):
         users: how many people are in the room now.
         uid: the number of that person; 0: it concerns nobody.
         time: when it happened, in seconds since the epoch.
+        events: how many it is.
+        host: where that person comes from, without the port.
     """
 
     record: Record
@@ -100,6 +131,8 @@ class Fact(NamedTuple):
     users: int
     uid: int = 0
     time: float = 0.0
+    events: int = 1
+    host: str = ""
 
 
 class Listed(NamedTuple):
@@ -116,6 +149,36 @@ class Listed(NamedTuple):
     name: str
     address: str
     lost: float | None = None
+
+
+class Visit(NamedTuple):
+    """What somebody who comes in is told of that.
+
+    Attributes:
+        time: when, in seconds since the epoch.
+        uid: its number.
+        you: what it is called.
+        users: how many people are in the room now.
+        epoch: eight letters for one unbroken numbering of events.
+        first: the number of the oldest event that it may ask for.
+        begin: that of the first event that it is sent.
+        seq: that of the newest event.
+        resumed: whether the room knows its place.
+        taken: the highest number of its own lines that is done.
+        keeps: what the room remembers, in words.
+    """
+
+    time: float
+    uid: int
+    you: str
+    users: int
+    epoch: str
+    first: int
+    begin: int
+    seq: int
+    resumed: bool
+    taken: int
+    keeps: str
 
 
 class Kind(enum.StrEnum):
@@ -141,6 +204,7 @@ class Kind(enum.StrEnum):
     EPOCH = "epoch"
     HELLO = "hello"
     ACK = "ack"
+    IGNORED = "ignored"
     BYE = "bye"
     UNKNOWN = "unknown"
     OTHER = "other"

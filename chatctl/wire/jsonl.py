@@ -7,7 +7,8 @@ A line is built by hand: ``json.dumps`` takes five times as long for one (measur
 """
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring as quoted
@@ -27,9 +28,16 @@ from chatctl.wire.events import (
     Removed,
     Renamed,
     Said,
+    Visit,
 )
 from chatctl.wire.lines import clean
-from chatctl.wire.words import online
+from chatctl.wire.words import Farewell, online
+
+VERSION = 1
+"""Of this dialect: another one could not be understood by who knows this one."""
+
+programs = True
+"""See `Dialect.programs`."""
 
 
 def others(fact: Fact) -> bytes:
@@ -71,6 +79,13 @@ def _said(fact: Fact, record: Said) -> bytes:
     ).encode()
 
 
+def said_by(uids: Collection[int]) -> re.Pattern[bytes]:
+    """Finds what some people have said: what stands before it in a line, the text itself, what stands behind."""
+    who = b"|".join(b"%d" % uid for uid in uids)
+    head = rb'\{"seq":\d+,"time":"[^"]*","kind":"(?:message|action)","uid":(?:' + who + rb'),[^\n]*?"text":"'
+    return re.compile(rb"(" + head + rb')([^\n]*)("\}\n)')
+
+
 def _id(number: int) -> str:
     return f',"id":{number}' if number else ""
 
@@ -104,6 +119,36 @@ def answer(*lines: str, number: int = 0) -> bytes:
 def error(code: str, line: str, *, number: int = 0) -> bytes:
     """Why it does not do something."""
     return told("error", number=number, code=code, text=line)
+
+
+def farewell(word: Farewell, *, number: int = 0) -> bytes:
+    """Its last word."""
+    return told("bye", number=number, **word._asdict())
+
+
+def hello(server: str, *, password: bool, line: int, grace: float) -> bytes:
+    """The answer to ``/json``.
+
+    Args:
+        server: what it is, and its version.
+        password: whether ``/enter`` needs one.
+        line: bytes that a line may have.
+        grace: seconds for which somebody whose connection is lost is waited for.
+    """
+    seconds = int(grace) if grace == int(grace) else grace
+    return told("hello", v=VERSION, server=server, password=password, line=line, grace=seconds)
+
+
+def welcome(visit: Visit) -> bytes:
+    """See `Dialect.welcome`."""
+    keys = visit._asdict() | {"time": stamp(int(visit.time)), "from_": visit.begin}
+    del keys["begin"]
+    return told("welcome", **keys)
+
+
+def ignored(uids: Collection[int]) -> bytes:
+    """See `Dialect.ignored`."""
+    return told("ignored", uids=sorted(uids))
 
 
 def ack(number: int) -> bytes:
@@ -259,6 +304,12 @@ def _history(data: dict[str, Any], me: int) -> Event:
     return _event(Kind.HISTORY, data, f"! {text}", text=text)
 
 
+def _ignored(data: dict[str, Any], me: int) -> Event:
+    for uid in data["uids"]:
+        _number({"uid": uid}, "uid")
+    return _event(Kind.IGNORED, data, "")
+
+
 def _silent(kind: Kind) -> Callable[[dict[str, Any], int], Event]:
     def understand(data: dict[str, Any], me: int) -> Event:
         return _event(kind, data, "")
@@ -284,6 +335,7 @@ _EVENTS: dict[str, Callable[[dict[str, Any], int], Event]] = {
     "history": _history,
     "hello": _silent(Kind.HELLO),
     "ack": _silent(Kind.ACK),
+    "ignored": _ignored,
     "restarted": _silent(Kind.RESTARTED),
     "epoch": _silent(Kind.EPOCH),
 }

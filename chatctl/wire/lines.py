@@ -8,6 +8,9 @@ from chatctl.wire.telnet import IAC, Telnet
 MAX_LINE = 4096
 """Bytes a client's line may have, its LF or CRLF not counted, unless the server is told otherwise."""
 
+BEGINNING = 32
+"""Bytes kept of a line that is too long: its number stands there, if it has one."""
+
 _BOM = b"\xef\xbb\xbf"
 _TLS = b"\x16\x03"  # a handshake record, major version 3 (RFC 8446, section 5.1)
 
@@ -72,14 +75,16 @@ class LineDecoder:
         guard: refuse a connection that begins like TLS or HTTP: yield `Rejected.TLS` or `Rejected.HTTP` and nothing
             after it. A browser could otherwise be made to speak in the room by any web page.
 
-    ``telnet``: the peer's, once it may have spoken that; it has replies that are to be sent.
+    ``max_line`` may be changed. ``telnet``: the peer's, once it may have spoken that, with replies that are to be sent.
+    ``thrown``: how each line began, in its first `BEGINNING` bytes, that was too long among the last that came.
     """
 
-    __slots__ = ("_ended", "_guard", "_max_line", "_opening", "_partial", "_skipping", "telnet")
+    __slots__ = ("_ended", "_guard", "_opening", "_partial", "_skipping", "max_line", "telnet", "thrown")
 
     def __init__(self, max_line: int = MAX_LINE, *, guard: bool = False) -> None:
-        self._max_line = max_line
+        self.max_line = max_line
         self.telnet: Telnet | None = None
+        self.thrown: tuple[bytes, ...] = ()
         self._guard = guard  # True until the first line has passed
         self._opening: bytes | None = b""  # the first bytes, while they may be a BOM or TLS; None after that
         self._partial = b""  # a line that has not ended, at most max_line + 1 bytes
@@ -99,6 +104,7 @@ class LineDecoder:
 
     def feed(self, data: bytes) -> list[bytes | Rejected]:
         """Take the next bytes, return the lines they complete, in order: UTF-8, not empty, without their ending."""
+        self.thrown = ()
         if self.telnet or IAC in data:
             self.telnet = self.telnet or Telnet()
             data = self.telnet.feed(data)
@@ -134,7 +140,7 @@ class LineDecoder:
     def _lines(self, block: bytes) -> list[bytes | Rejected]:
         """The clean lines of a block that ends where a line ends."""
         raw_lines = block.split(b"\n")
-        if not self._guard and max(map(len, raw_lines)) <= self._max_line:  # none to refuse: look at all of it at once
+        if not self._guard and max(map(len, raw_lines)) <= self.max_line:  # none to refuse: look at all of it at once
             try:
                 if block.decode().replace("\n", "").isprintable():
                     return [line for line in raw_lines if line]
@@ -143,7 +149,7 @@ class LineDecoder:
         lines: list[bytes | Rejected] = []
         for raw in raw_lines:
             raw = raw.removesuffix(b"\r")
-            line = self._too_long(raw) if len(raw) > self._max_line else self._clean(raw)
+            line = self._too_long(raw) if len(raw) > self.max_line else self._clean(raw)
             if line:
                 lines.append(line)
             if self._ended:
@@ -160,9 +166,12 @@ class LineDecoder:
         return line
 
     def _too_long(self, start: bytes) -> Rejected:
-        self._ended = self._guard and _REQUEST_START.match(start[: self._max_line]) is not None
+        self._ended = self._guard and _REQUEST_START.match(start[: self.max_line]) is not None
         self._guard = False
-        return Rejected.HTTP if self._ended else Rejected.TOO_LONG
+        if self._ended:
+            return Rejected.HTTP
+        self.thrown += (start[:BEGINNING],)
+        return Rejected.TOO_LONG
 
     def _extend(self, data: bytes) -> list[bytes | Rejected]:
         """Keep ``data``, which has no newline, as (more of) a line that has not ended."""
@@ -170,7 +179,7 @@ class LineDecoder:
             return []
         self._partial += data
         # One byte more may be the CR of its ending.
-        if len(self._partial) <= self._max_line + self._partial.endswith(b"\r"):
+        if len(self._partial) <= self.max_line + self._partial.endswith(b"\r"):
             return []
         start, self._partial = self._partial, b""
         self._skipping = True

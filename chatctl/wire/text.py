@@ -4,7 +4,7 @@ A name is any run without spaces, a head ends at the first ``] ``.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -22,8 +22,12 @@ from chatctl.wire.events import (
     Removed,
     Renamed,
     Said,
+    Visit,
 )
-from chatctl.wire.words import online
+from chatctl.wire.words import Farewell, online
+
+programs = False
+"""See `Dialect.programs`."""
 
 
 def others(fact: Fact) -> bytes:
@@ -74,6 +78,26 @@ def answer(*lines: str, number: int = 0) -> bytes:
 def error(code: str, line: str, *, number: int = 0) -> bytes:
     """Why it does not do something."""
     return answer(line)
+
+
+def farewell(word: Farewell, *, number: int = 0) -> bytes:
+    """Its last word."""
+    return answer(word.text)
+
+
+def ack(number: int) -> bytes:
+    """See `Dialect.ack`."""
+    return b""
+
+
+def ignored(uids: Collection[int]) -> bytes:
+    """See `Dialect.ignored`."""
+    return b""
+
+
+def welcome(visit: Visit) -> bytes:
+    """See `Dialect.welcome`: who comes in sees that in place of the notice, see `own`."""
+    return b""
 
 
 def who(people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:

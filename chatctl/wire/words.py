@@ -1,6 +1,22 @@
 """What the server says that programs know by its words: to who cannot come in, has to go, or has another name."""
 
 import re
+from typing import NamedTuple
+
+
+class Farewell(NamedTuple):
+    """The last word to a member.
+
+    Attributes:
+        code: why it has to go, for programs.
+        text: the same for people.
+        again: whether it may come back by itself.
+    """
+
+    code: str
+    text: str
+    again: bool = False
+
 
 NEEDS_PASSWORD = "this room needs a password: send it as your first line"
 """How a room with a password greets a newcomer."""
@@ -14,8 +30,18 @@ KICKED = "kicked"
 DENIED = "your address is not allowed here"
 """How a newcomer is refused, or a member ended, whose address is denied."""
 
+FULL = "server full"
+TOO_MANY = "too many connections from your address"
+"""How a newcomer is refused where there is no room for more."""
+
 IDLE = "nothing heard of you"
 """How the last word to a member begins that was silent for too long."""
+
+REPLACED = "you are here over another connection now"
+"""The last word to a connection whose member has another one."""
+
+NO_COMMAND = "no such command"
+"""How the answer begins to a command that the server does not know."""
 
 TOO_LONG = "line too long, not sent: it may have"
 """How the answer to such a line begins; how many bytes follows."""

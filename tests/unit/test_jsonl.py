@@ -2,15 +2,22 @@
 
 import json
 
+import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatctl import wire
 from chatctl.wire import Address, Kind, jsonl
 from chatctl.wire.events import Acted, Announced, Closed, Entered, Fact, Left, Listed, Record, Removed, Renamed, Said
+from tests.documents import ROOT
 
 TIME = 1_700_000_000.9
 STAMP = "2023-11-14T22:13:20Z"
 NASTY = 'a "quoted" \\ backslash\tand 한글 👋'
+
+
+SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/wire.schema.json").read_text()))
 
 
 def lines(data: bytes) -> list[str]:
@@ -36,6 +43,7 @@ def test_what_happens(record: Record, keys: dict[str, object], plain: str) -> No
     (line,) = lines(jsonl.others(Fact(record, 5, "al", 2, 7, TIME)))
     assert line.startswith('{"seq":5,"time":')
     assert json.loads(line) == {"seq": 5, "time": STAMP} | keys
+    SCHEMA.validate(json.loads(line))
     event = wire.parse(line)
     assert event.line.removesuffix(" (2 users online)") == plain
     assert (event.seq, event.time, event.id) == (5, 1_700_000_000.0, keys.get("id", 0))
@@ -118,3 +126,23 @@ def test_skimming() -> None:
     told = b"".join(jsonl.others(Fact(record, 5, "al", 2, uid, TIME)) for uid, record in happened)
     kept = wire.skimmed(b"{}\n" + told + b"{}\n", begun=False, me=7)
     assert [wire.parse(line, 7).kind for line in kept.decode().splitlines()[1:-1]] == [Kind.OWN, Kind.LEFT]
+
+
+@given(text=st.text(st.characters(codec="utf-8")), uid=st.integers(1, 2**53 - 1), number=st.integers(1, 2**53 - 1))
+def test_whatever_is_said(text: str, uid: int, number: int) -> None:
+    """Every text makes a line that every reader of JSON takes, and the schema too, and comes back as it was, clean."""
+    clean = wire.clean(text).replace("\t", " ")
+    (line,) = lines(jsonl.others(Fact(Said(uid, (clean.encode(),), (number,)), uid, "al", 2, uid, TIME)))
+    SCHEMA.validate(json.loads(line))
+    event = wire.parse(line)
+    assert (event.text, event.uid, event.seq, event.id) == (clean, uid, uid, number)
+
+
+def test_the_schema_knows_what_is_wrong() -> None:
+    """A key that is missing or of another type, and a kind that nobody sends."""
+    good = {"kind": "message", "seq": 1, "time": STAMP, "uid": 7, "from": "al", "text": "hi"}
+    assert SCHEMA.is_valid(good | {"room": "a key of a later version"})
+    for bad in (good | {"uid": "7"}, good | {"seq": -1}, good | {"time": "now"}, good | {"kind": "messages"}):
+        assert not SCHEMA.is_valid(bad)
+    del good["text"]
+    assert not SCHEMA.is_valid(good)
