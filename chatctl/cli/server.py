@@ -67,10 +67,18 @@ from chatctl.cli.options import Number, Rate, Size, Time, address, network, plac
     help="Lines that the room keeps in memory for /history and /search, 1 MiB of them at most; 0 means none.",
 )
 @option(
+    "--grace",
+    type=Time("0", "86400"),
+    default="60",
+    show_default=True,
+    help="How long to wait for a client that has lost its connection before the others are told that it left.",
+)
+@option(
     "--max-users",
     group="Limits",
     type=Number("1"),
-    help="Connections at a time; the next one is refused.  [default: 10000, or as many as the descriptor limit allows]",
+    help="People at a time; the next one is refused, unless somebody whose connection is lost can give way.  [default: "
+    "10000, or as many as the descriptor limit allows]",
 )
 @option(
     "--max-per-ip",
@@ -78,7 +86,7 @@ from chatctl.cli.options import Number, Rate, Size, Time, address, network, plac
     type=Number("0"),
     default=0,
     show_default=True,
-    help="Connections at a time from one address; 0 means no limit.",
+    help="People at a time from one address; 0 means no limit.",
 )
 @option(
     "--rate",

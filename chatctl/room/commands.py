@@ -9,13 +9,16 @@ import ipaddress
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from chatctl import __version__
-from chatctl.room.ledger import Person
+from chatctl.room.ledger import Ledger
 from chatctl.room.people import RefusedError
-from chatctl.wire.events import Acted, Listed, Renamed
+from chatctl.room.person import Person
+from chatctl.room.ring import Line
+from chatctl.wire import jsonl
+from chatctl.wire.events import Acted, Kind, Listed, Renamed
 
 if TYPE_CHECKING:
     from chatctl.room.room import Room
@@ -33,6 +36,8 @@ MOST_SHOWN = 200
 MOST_BYTES = 64 * 1024
 """Bytes of them."""
 
+_LOGGED = 4 * MOST_BYTES  # of the log that are looked at for that: some milliseconds, in which nobody else is served
+_HISTORY = re.compile(r"(\d{1,3})?(?: ?before (\d{1,16}))?", re.ASCII)
 _SHOWN = 20  # lines, where nobody says how many
 _RENAMES_IN = 60.0  # seconds
 
@@ -73,30 +78,34 @@ def unknown(word: str, slash: str) -> str:
     return f"no such command: {word} (try /help; //text {slash} /text)"
 
 
-def listed_people(people: Iterable[Person], *, hide: bool = False) -> list[Listed]:
+def listed_people(ledger: Ledger, now: float, *, hide: bool = False) -> list[Listed]:
     """Who is online.
 
     Args:
-        people: they.
+        ledger: knows.
+        now: the time.
         hide: leave out the addresses of those who have a name.
     """
-    return [Listed(person.uid, person.name, "" if hide else str(person.address)) for person in people]
-
-
-def kept(lines: int) -> str:
-    """What the room remembers, for who wants to know before speaking."""
-    if not lines:
-        return "this room keeps nothing of what is said"
-    return f"this room keeps its last {lines} {'line' if lines == 1 else 'lines'} in memory"
+    return [
+        Listed(
+            person.uid,
+            person.name,
+            "" if hide else str(person.address),
+            now - ledger.held[person.uid] if person.uid in ledger.held else None,
+        )
+        for person in ledger.people.values()
+    ]
 
 
 def _help(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    room.answer(member, f"chatctl {__version__}", *listed(MEMBERS), "//text says /text", kept(room.limits.history))
+    ring = room.ledger.ring
+    keeps = f"this room keeps its last {ring.keeps}" if ring.most else "this room keeps nothing of what is said"
+    room.answer(member, f"chatctl {__version__}", *listed(MEMBERS), "//text says /text", keeps)
 
 
 def _who(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    people = listed_people(room.ledger.people.values(), hide=room.limits.hide_addresses)
-    room.tell(member, member.log.dialect.who(people, member.uid))
+    people = listed_people(room.ledger, now, hide=room.limits.hide_addresses)
+    room.tell(member, member.log.dialect.who(people, member.uid, number=member.number))
 
 
 def _nick(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
@@ -120,7 +129,8 @@ def _nick(room: "Room[Any]", member: "Member", argument: str, now: float) -> Non
 def _me(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
     if not argument:
         raise RefusedError("usage", "say /me TEXT")
-    room.post(Acted(member.uid, argument.encode()))
+    number, member.number = member.number, 0  # its event answers it
+    room.post(Acted(member.uid, argument.encode(), number))
 
 
 def _msg(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
@@ -131,20 +141,26 @@ def _msg(room: "Room[Any]", member: "Member", argument: str, now: float) -> None
 
 
 def _ignore(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    ignored, people = room.ledger.ignored, room.ledger.people
+    ignored = room.ledger.ignored
     if argument:
         if len(ignored.of(member.uid)) == MOST_IGNORED:
             raise RefusedError("slow", f"you ignore {MOST_IGNORED} already: /unignore one of them first")
         ignored.add(member.uid, _somebody(room, member, argument))
-    names = [people[whom].name if isinstance(whom, int) else whom for whom in ignored.of(member.uid)]
-    room.answer(member, f"you ignore {', '.join(names) or 'nobody'}")
+    names = [room.ledger.called(whom) if isinstance(whom, int) else whom for whom in ignored.of(member.uid)]
+    _tell_ignored(room, member, f"you ignore {', '.join(names) or 'nobody'}")
 
 
 def _unignore(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
     if not argument:
         raise RefusedError("usage", "say /unignore NAME")
     heard = room.ledger.ignored.remove(member.uid, _somebody(room, member, argument))
-    room.answer(member, f"you {'hear' if heard else 'do not ignore'} {argument}")
+    _tell_ignored(room, member, f"you {'hear' if heard else 'do not ignore'} {argument}")
+
+
+def _tell_ignored(room: "Room[Any]", member: "Member", answer: str) -> None:
+    """Answer, and tell a program whom it is to hide from now on."""
+    member.tell(member.log.dialect.ignored(room.ledger.ignores(member.uid)))
+    room.answer(member, answer)
 
 
 def _somebody(room: "Room[Any]", member: "Member", text: str) -> int | str:
@@ -172,29 +188,53 @@ def _person(room: "Room[Any]", member: "Member", name: str) -> Person:
 
 
 def _history(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    if argument and not re.fullmatch("[0-9]{1,3}", argument):
+    asked = _HISTORY.fullmatch(argument)
+    if not asked or (asked[2] and not member.log.dialect.programs):
         raise RefusedError("usage", f"say /history, or /history N: the last N lines, {MOST_SHOWN} at most")
-    _show(room, member, "", min(int(argument or _SHOWN), MOST_SHOWN))
+    most = min(int(asked[1] or _SHOWN), MOST_SHOWN)
+    if asked[2]:
+        _show(room, member, _logged(room, member, int(asked[2])), "", most)
+    else:
+        _show(room, member, _remembered(room, member), "", most)
 
 
 def _search(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
     if not argument:
         raise RefusedError("usage", "say /search TEXT")
-    _show(room, member, argument.casefold(), _SHOWN)
+    _show(room, member, _remembered(room, member), argument.casefold(), _SHOWN)
 
 
-def _show(room: "Room[Any]", member: "Member", text: str, most: int) -> None:
-    """Show the newest lines that have a text, in capitals or not, but none of whom the member ignores."""
+def _remembered(room: "Room[Any]", member: "Member") -> Iterator[Line]:
+    """What anybody may read, the newest first, but what is said by those whom the member ignores."""
     ignored = room.ledger.ignored.of(member.uid)
+    return room.ledger.ring.newest(lambda fact: fact.uid in ignored or fact.host in ignored)
+
+
+def _logged(room: "Room[Any]", member: "Member", before: int) -> Iterator[Line]:
+    """What a program may read of its log just before an event, likewise: what was said since it came in first, too."""
+    ledger, log = room.ledger, member.log
+    ignored = ledger.ignores(member.uid)
+    first = ledger.reach(ledger.people[member.uid], log)
+    end = log.position(min(max(before, first), ledger.seq + 1))
+    begin = log.position(max(first, log.number(end - _LOGGED)))
+    for told in reversed(log.read(begin, end).splitlines()):
+        event = jsonl.parse(told.decode())
+        if event.kind in (Kind.MESSAGE, Kind.ACTION) and event.text and event.uid not in ignored:
+            yield Line(event.text, told)
+
+
+def _show(room: "Room[Any]", member: "Member", lines: Iterable[Line], text: str, most: int) -> None:
+    """Show the newest of some lines that have a text, in capitals or not."""
     found: deque[bytes] = deque()
     total = looked_at = space = 0
-    for line in room.ledger.ring.newest(lambda kept: kept.fact.uid in ignored or kept.host in ignored):
+    for line in lines:
         total += 1
         looked_at += len(line.told)
         if len(found) < most and text in line.text.casefold() and space + len(line.told) <= MOST_BYTES:
             found.appendleft(line.told)
             space += len(line.told)
-    room.tell(member, member.log.dialect.history(found, total), looked_at=looked_at)
+    told = member.log.dialect.history(found, total, number=member.number)
+    room.tell(member, told, looked_at=looked_at)
 
 
 def _quit(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:

@@ -3,12 +3,12 @@
 import ipaddress
 from collections.abc import Iterable
 
-from chatctl.wire.words import DENIED
+from chatctl.wire.words import DENIED, FULL, TOO_MANY
+
+MORE = 64
+"""Links beyond the places of a room: of who waits to come in, comes back, or has not closed its end yet."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-FULL = "server full"
-TOO_MANY = "too many connections from your address"
 
 
 class Door:
@@ -16,34 +16,41 @@ class Door:
 
     Args:
         max_users: places in the room.
-        max_per_ip: places for one address; 0: no limit.
+        max_per_ip: places for one address, for which there may be twice as many links; 0: no limit.
         allow: if there are any, only who comes from one of these networks is let in.
         deny: who comes from one of these is not, whatever is allowed.
+        more: links beyond the places.
     """
 
     def __init__(
-        self, max_users: int, max_per_ip: int = 0, allow: Iterable[Network] = (), deny: Iterable[Network] = ()
+        self,
+        max_users: int,
+        max_per_ip: int = 0,
+        allow: Iterable[Network] = (),
+        deny: Iterable[Network] = (),
+        *,
+        more: int = MORE,
     ) -> None:
-        self.max_users = max_users
+        self._links = max_users + more
         self._max_per_ip = max_per_ip
         self._allow = tuple(allow)
         self.denied: tuple[Network, ...] = ()
         for network in deny:
             self.ban(network)
 
-    def refusal(self, host: str, users: int, from_there: int) -> str | None:
+    def refusal(self, host: str, links: int, from_there: int) -> str | None:
         """Why a newcomer cannot come in; None: it can.
 
         Args:
             host: its address, an IPv4 address mapped into IPv6 as IPv4.
-            users: how many are in already.
+            links: how many there are already.
             from_there: how many of them from this address.
         """
         if self.denies(host):
             return DENIED
-        if users >= self.max_users:
+        if links >= self._links:
             return FULL
-        if self._max_per_ip and from_there >= self._max_per_ip:
+        if self._max_per_ip and from_there >= 2 * self._max_per_ip:
             return TOO_MANY
         return None
 

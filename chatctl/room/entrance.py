@@ -1,25 +1,20 @@
 """How a newcomer comes in: the handshake, the password, the name, the greeting."""
 
-import contextlib
 import hashlib
 import hmac
 
-from chatctl.room.limits import Bucket, Limits
-from chatctl.room.lobby import Lobby
-from chatctl.room.people import RefusedError, spelled
+from chatctl.room.limits import Bucket
+from chatctl.room.people import RefusedError
+from chatctl.room.programs import PASSWORD, Programs
 from chatctl.room.stages import KNOCKING, OUTSIDE, SILENT, Due, M
 from chatctl.wire import LineDecoder, Rejected, words
+from chatctl.wire.words import Farewell
 
 HANDSHAKE = 10.0
 """Seconds that a newcomer has for its TLS handshake."""
 
-PASSWORD = 60.0
-"""Seconds that a newcomer has for the password."""
-
-TRIES = 3
-"""Passwords that a newcomer may try."""
-
 _NICK = b"/nick "
+_JSON = b"/json"
 
 SPEAKS_TLS = "this room speaks TLS: come in with chatctl client --tls, or openssl s_client"
 
@@ -30,20 +25,8 @@ REFUSALS = {
 """What is said to who speaks something else, and is ended."""
 
 
-class Entrance(Lobby[M]):
-    """A lobby with what is asked of newcomers.
-
-    Args:
-        limits: what members may cost.
-        password: the first line of who wants to come in, if it takes one.
-        certified: members are called what they have proved to be, and nothing else.
-    """
-
-    def __init__(self, limits: Limits, *, password: bytes | None = None, certified: bool = False) -> None:
-        self.limits = limits
-        super().__init__(limits.max_lag, limits.history)
-        self._certified = certified
-        self._password = None if password is None else hashlib.sha256(password).digest()
+class Entrance(Programs[M]):
+    """What is asked of newcomers: see `Programs` for its arguments."""
 
     def arrive(self, member: M) -> None:
         """Take note of a newcomer: the first call for each. It is not in the room yet."""
@@ -71,17 +54,18 @@ class Entrance(Lobby[M]):
         if self._password is None:
             self._welcome(member, now)
         else:
+            member.locked = True
             self._move(member, OUTSIDE)
             self.deadlines.set(member, now + PASSWORD, Due.PASSWORD)
             self.answer(member, words.NEEDS_PASSWORD)
 
     def no_handshake(self, member: M, now: float) -> None:
         """Turn away who has not shaken hands in time."""
-        self.dismiss(member, now, SPEAKS_TLS, f"no TLS handshake within {HANDSHAKE:.0f} s")
+        self.dismiss(member, now, Farewell("tls", SPEAKS_TLS), f"no TLS handshake within {HANDSHAKE:.0f} s")
 
     def no_password(self, member: M, now: float) -> None:
         """Turn away who has not given the password in time."""
-        self.dismiss(member, now, f"no password within {PASSWORD:.0f} s", "no password")
+        self.dismiss(member, now, Farewell("password", f"no password within {PASSWORD:.0f} s"), "no password")
 
     def no_word(self, member: M, now: float) -> None:
         """Greet who has not said in time who it is."""
@@ -100,17 +84,12 @@ class Entrance(Lobby[M]):
         else:
             self.enter(member)
 
-    def _certified_name(self, member: M) -> str:
-        """What a member has proved to be called, if that is a good name, and nobody has it: another device has."""
-        with contextlib.suppress(RefusedError):
-            return self._free_name(member, member.identity)
-        return ""
-
     def introduce(self, member: M, items: list[bytes | Rejected]) -> list[bytes | Rejected]:
         """Let in who has said something, under its name if it begins with that; return what follows."""
-        if not items or items[0] in REFUSALS:
-            return items
         first, *rest = items
+        if first == _JSON:
+            self.greet(member)
+            return rest
         if not isinstance(first, bytes) or not first.startswith(_NICK):
             self.enter(member)
             return items
@@ -122,43 +101,27 @@ class Entrance(Lobby[M]):
         try:
             name = self.may_be_called(member, typed)
         except RefusedError as refused:
-            self.enter(member)
-            self.refuse(member, refused.code, refused.text)
+            if self.enter(member):
+                self.refuse(member, refused.code, refused.text)
         else:
-            self.enter(member, name)
-            self.answer(member, words.renamed(name))
+            if self.enter(member, name):
+                self.answer(member, words.renamed(name))
 
-    def may_be_called(self, member: M, typed: str) -> str:
-        """The name that a member means, if it can have it.
-
-        Raises:
-            RefusedError: it cannot.
-        """
-        if self._certified:
-            raise RefusedError("name", "your name is your certificate's")
-        return self._free_name(member, typed)
-
-    def _free_name(self, member: M, typed: str) -> str:
-        name = spelled(typed)
-        self.ledger.names.check(name, member.uid, member.address.host, self.now)
-        return name
-
-    def unlock(self, member: M, items: list[bytes | Rejected], now: float) -> list[bytes | Rejected]:
+    def unlock(self, member: M, items: list[bytes | Rejected]) -> list[bytes | Rejected]:
         """Look for the password in the input of a newcomer; return what follows it."""
         for at, item in enumerate(items):
-            if item in REFUSALS:
-                return items[at:]
             digest = hashlib.sha256(item if isinstance(item, bytes) else b"").digest()
             if hmac.compare_digest(digest, self._password or b""):
-                self._welcome(member, now)
+                member.locked = False
+                self._welcome(member, self.now)
+                return items[at + 1 :]
+            if item == _JSON:
+                self.greet(member)
                 return items[at + 1 :]
             if isinstance(item, bytes) and item.startswith(_NICK):
                 if not self._certified:  # it speaks first, and is heard behind the password
                     member.identity = item.decode().removeprefix("/nick").strip()
                 continue
-            member.tries += 1
-            if member.tries == TRIES:
-                self.dismiss(member, now, words.WRONG_PASSWORD, words.WRONG_PASSWORD)
+            if self._wrong_password(member):
                 break
-            self.answer(member, words.WRONG_PASSWORD)
         return []

@@ -17,13 +17,13 @@ class Limits:
     Attributes:
         max_line: bytes a line may have.
         max_lag: bytes a member may be behind; the log keeps as many.
-        max_users: members at a time, those who have not given the password yet included; None: 10,000, or what the
-            descriptor limit allows.
+        max_users: people in the room at a time; None: 10,000, or what the descriptor limit allows.
         max_per_ip: of them, how many from one address; 0: no limit.
         rate: lines a second that are read of a member in the long run; 0: no limit.
         burst: lines that are read of a member before its rate matters.
         idle_timeout: seconds after which a member that sends nothing is ended; 0: never.
         greet_delay: seconds that a newcomer has for saying under which name it comes, before it is greeted; 0: none.
+        grace: seconds for which a program with a place is waited for whose connection is lost; 0: not at all.
         history: lines that are remembered for who asks for them; 0: none.
         hide_addresses: show members the addresses only of those who have no name.
         allow: if there are any, only who comes from one of these networks is let in.
@@ -38,6 +38,7 @@ class Limits:
     burst: int = 2_000
     idle_timeout: float = 0.0
     greet_delay: float = 0.05
+    grace: float = 60.0
     history: int = 200
     hide_addresses: bool = False
     allow: Sequence[Network] = ()

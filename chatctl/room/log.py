@@ -14,10 +14,11 @@ Views at the same cursor share one bytes object: a round over all members costs 
 No I/O, no locks: whoever shares a log between threads brings the lock.
 """
 
+import re
 import sys
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from chatctl.wire import text
@@ -63,6 +64,11 @@ class Log:
         return self._starts[0]
 
     @property
+    def first(self) -> int:
+        """The number of the oldest event that can be read."""
+        return self._first[0]
+
+    @property
     def kept(self) -> int:
         """How far any view may read: as long as nothing stores the log, to its tip."""
         return self.tip
@@ -88,6 +94,21 @@ class Log:
         for _ in range(seq - self._first[index]):
             offset = self._entries[index].index(b"\n", offset) + 1
         return self._starts[index] + offset
+
+    def number(self, offset: int) -> int:
+        """Of the first event that begins at an offset or behind it."""
+        if offset <= self.start:
+            return self.first
+        index = bisect_right(self._starts, offset) - 1
+        before = self._entries[index][: offset - self._starts[index]]
+        return self._first[index] + before.count(b"\n") + (not before.endswith(b"\n") if before else 0)
+
+    def rewrite(self, pattern: re.Pattern[bytes], blanked: Callable[[re.Match[bytes]], bytes]) -> None:
+        """Have something else stand in place of what a pattern finds in a line, of as many bytes."""
+        for index, entry in enumerate(self._entries):
+            self._entries[index] = pattern.sub(blanked, entry)
+            assert len(self._entries[index]) == len(entry), "cursors stay where they are"
+        self._chunks.clear()
 
     def chunk(self, cursor: int) -> bytes:
         """What follows ``cursor``, at most `CHUNK` bytes: one object for all who ask before the next append."""
@@ -180,6 +201,8 @@ class View:
 
     def end(self) -> None:
         """Let this view see nothing of what is appended from now on."""
+        if self.cursor == _FOREVER:  # it is deaf
+            return
         self.overlay(self.log.tip, _FOREVER, b"")
 
     def deafen(self) -> None:
@@ -193,6 +216,15 @@ class View:
         if isinstance(self._overlays, deque):
             self._overlays = deque((begin, begin, data, answer) for _, _, data, answer in self._overlays)
         self.cursor = begin
+
+    def change(self, log: Log) -> None:
+        """Go over to another log, deaf; what is owed of this one, which must be little, is sent before anything."""
+        tail, self._tail = self._tail, b""
+        owed = [tail]
+        while data := self.take():
+            owed.append(data)
+        self.log, self.cursor = log, _FOREVER
+        self.tell(b"".join(owed), answer=False)
 
     def skip(self) -> None:
         """Go to the tip and forget all that was owed."""

@@ -114,12 +114,16 @@ def _scripts(char: str) -> frozenset[str]:
 
 
 class _Holder(NamedTuple):
-    """Whose a name is: somebody's who is here, or, without a number, for a while nobody's but one host's."""
+    """Whose a name is: somebody's who is here, or, without a number, for a while nobody's but one host's.
+
+    ``former``: the number of who had it, and may come back from anywhere.
+    """
 
     name: str
     uid: int
     host: str = ""
     until: float = math.inf
+    former: int = 0
 
 
 class Names:
@@ -152,7 +156,7 @@ class Names:
 
         Args:
             name: the name.
-            uid: the number of who wants it; 0: that one has none yet.
+            uid: the number of who wants it, who may come back; 0: that one has none yet.
             host: where that one comes from, without the port.
             now: the time, in seconds of any clock that only goes forward.
 
@@ -162,7 +166,7 @@ class Names:
         for holder in (self._keys.get(key(name)), self._looks.get(look(name))):
             if holder is None or (holder.uid and holder.uid == uid):
                 continue
-            if not holder.uid and (holder.host == host or holder.until <= now):
+            if not holder.uid and (holder.host == host or (uid and holder.former == uid) or holder.until <= now):
                 continue
             if not holder.uid:
                 raise RefusedError("taken", f"{holder.name} is kept for {holder.until - now:.0f} s for who had it")
@@ -193,12 +197,12 @@ class Names:
             if len(self._former) > _MOST_KEPT:
                 del self._former[next(iter(self._former))]
 
-    def leave(self, name: str, host: str, now: float) -> None:
-        """Note that who is called so has gone: a name is kept for its host for a while."""
+    def leave(self, name: str, uid: int, host: str, now: float) -> None:
+        """Note that who is called so has gone: a name is kept for that one, and its host, for a while."""
         if self._addresses.pop(name, None) is not None:
             return
         self._free(self._keys[key(name)])
-        kept = _Holder(name, 0, host, now + KEPT)
+        kept = _Holder(name, 0, host, now + KEPT, uid)
         self._keys[key(name)] = self._looks[look(name)] = kept
         self._kept.append(kept)
         while self._kept[0].until <= now or len(self._kept) > _MOST_KEPT:

@@ -54,13 +54,18 @@ def build(
         ListenError: an address cannot be had.
         ResourceError: a file cannot be used.
     """
+    import secrets
+    import string
+
     from chatctl.room.room import Room
     from chatctl.server.console import Outlet
     from chatctl.server.link import Link
     from chatctl.server.lock import Lock
 
     layers = certificates()
-    room: Room[Link] = Room(limits, password=_password(password_file, limits), certified=certified)
+    epoch = "".join(secrets.choice(string.ascii_lowercase) for _ in range(8))
+    key = _password(password_file, limits)
+    room: Room[Link] = Room(limits, password=key, certified=certified, epoch=epoch)
     lock = Lock()
     conversation = room.ledger.log("text")
     outlets = [Outlet(conversation, lock, shown, limits.max_lag)]

@@ -10,6 +10,7 @@ import logging
 import math
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
@@ -17,10 +18,10 @@ from typing import Self
 from chatctl import wire
 from chatctl.descriptors import raise_limit
 from chatctl.layers import Layer
-from chatctl.room.door import FULL, Door
+from chatctl.room.door import MORE, Door
+from chatctl.room.endings import FELL_BEHIND, SHUTDOWN
 from chatctl.room.entrance import SPEAKS_TLS
 from chatctl.room.limits import Limits
-from chatctl.room.lobby import FELL_BEHIND, GRACE
 from chatctl.room.room import Room
 from chatctl.room.stages import KNOCKING, SILENT
 from chatctl.server.channel import Channel
@@ -32,6 +33,7 @@ from chatctl.server.listener import Listener
 from chatctl.server.lock import Lock, held
 from chatctl.server.loop import Loop
 from chatctl.wire import Address
+from chatctl.wire.words import FULL, TOO_MANY, Farewell
 
 DEFAULT_USERS = 10_000
 """Members at a time, where nobody says how many."""
@@ -45,9 +47,9 @@ LOOKS = 4
 """Times that a round looks for more to read before it sends: fewer sends, each of more, and no timer. (Measured: a busy
 room of a hundred takes half the CPU in threads mode; with 16 looks no less.)"""
 
-_FIRST_WORDS = 4096  # bytes read of a newcomer at once
+_PARTING = 16  # links beyond the limit of users, if descriptors are scarce: of members that have left and linger
 
-_PARTING = 16  # links beyond the limit of users: of members that have left and not closed their end yet
+_FIRST_WORDS = 4096  # bytes read of a newcomer at once
 
 
 log = logging.getLogger("chatctl.server")
@@ -91,7 +93,10 @@ class Server(abc.ABC):
         self.lock = lock
         self.layers = layers
         limits = room.limits
-        self.door = Door(limits.max_users or 0, limits.max_per_ip, limits.allow, limits.deny)
+        users = limits.max_users or 0
+        spare = raise_limit(users + MORE + RESERVE) - RESERVE - users
+        more = max(min(spare, MORE), _PARTING)
+        self.door = Door(users, limits.max_per_ip, limits.allow, limits.deny, more=more)
         self.console, *_ = self.outlets = outlets
         self.links: set[Link] = set()
         self.delivery = Delivery(room, lock, self.stall)
@@ -125,22 +130,28 @@ class Server(abc.ABC):
                 self.room.tick(math.inf)
             return
         self._stopping = True
-        self._end = now + GRACE
+        self._end = now + SHUTDOWN
         self.listener.stop()
         with self.lock:
             self.room.close(now)
 
     def counters(self) -> Counters:
         """What was counted so far. Any thread."""
+        ledger = self.room.ledger
         with self.lock:
             return Counters(
                 since=self._since,
-                users=len(self.room.inside),
+                users=len(ledger.people),
+                held=len(ledger.held),
+                asleep=ledger.places.asleep,
+                links={word: log.readers for word, log in ledger.logs.items()},
                 outside=self.room.waiting,
-                lines=self.room.ledger.lines,
+                lines=ledger.lines,
+                resumed=ledger.resumed,
+                incomplete=ledger.incomplete,
                 bytes_in=self.room.received,
                 bytes_out=self.delivery.sent,
-                refused=dict(self.listener.refused),
+                refused=dict(Counter(self.listener.refused) + self.room.refused),
                 ended=dict(self.room.left),
                 cut=dict(self.room.cut),
             )
@@ -177,7 +188,7 @@ class Server(abc.ABC):
     def look_ahead(self) -> None:
         """Find out when the next deadline is ``due``."""
         assert held(self.lock)
-        deadlines = (self.room.deadlines.first, self.listener.deadline)
+        deadlines = (self.room.first_due, self.listener.deadline)
         self.due = min((at for at in deadlines if at is not None), default=math.inf)
 
     def receive(self, link: Link, data: bytes | None) -> None:
@@ -229,7 +240,7 @@ class Server(abc.ABC):
         if layered.begun:
             self.room.finish(link, time.monotonic(), f"TLS failed: {layered.failure}")
         else:
-            self.room.dismiss(link, time.monotonic(), SPEAKS_TLS, "spoke no TLS")
+            self.room.dismiss(link, time.monotonic(), Farewell("tls", SPEAKS_TLS), "spoke no TLS")
 
     def half_close(self, link: Link) -> None:
         """Close our end of a link that got all that it was owed; when the peer has closed its own too, it is gone."""
@@ -251,7 +262,8 @@ class Server(abc.ABC):
         if self._stopping and not self.links:
             self.loop.wake()
         level = logging.WARNING if link.reason == FELL_BEHIND else logging.INFO
-        log.log(level, "%s went: %s", link.address, link.reason)
+        refused = link.reason in (FULL, TOO_MANY)
+        log.log(level, "%s %s: %s", link.address, "refused" if refused else "went", link.reason)
 
     def _welcome(self, newcomers: list[tuple[socket.socket, Address]]) -> None:
         with self.lock:
@@ -263,10 +275,8 @@ class Server(abc.ABC):
     def _let_in(self, sock: socket.socket, address: Address) -> str | None:
         """Make a newcomer a link, or return why not."""
         host = address.host
-        if why := self.door.refusal(host, self.room.users, self.room.users_from(host)):
+        if why := self.door.refusal(host, len(self.links), self.room.links_from(host)):
             return why
-        if len(self.links) >= self.door.max_users + _PARTING:
-            return FULL
         link = Link(self.room.ledger.log("text"), address, sock, self.layers())
         try:
             self.start(link)

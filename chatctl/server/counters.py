@@ -14,11 +14,21 @@ class Counters(NamedTuple):
     since: float
     """When the server began, in Unix time."""
     users: int
-    """Members now."""
+    """Members now, those who have lost their connections and are waited for included."""
+    held: int
+    """Of them, those who are waited for."""
+    asleep: int
+    """Places that are kept of who has gone, now."""
+    links: Mapping[str, int]
+    """Members connected now, by the dialect that they read."""
     outside: int
     """Connections now that are still in a TLS handshake or have not given the password."""
     lines: int
     """Chat lines said."""
+    resumed: int
+    """Times that somebody came back to its place."""
+    incomplete: int
+    """Of them, those who have missed something."""
     bytes_in: int
     """Bytes read from members, without those of TLS."""
     bytes_out: int
@@ -35,7 +45,8 @@ class Counters(NamedTuple):
         since = datetime.fromtimestamp(self.since, UTC).astimezone().isoformat(timespec="seconds")
         return (
             f"{self.users} users, {self.outside} outside, {self.lines} lines, "
-            f"{self.bytes_in} bytes in, {self.bytes_out} bytes out, "
+            f"{self.bytes_in} bytes in, {self.bytes_out} bytes out, {_sum('links', self.links)}, "
+            f"{self.held} held, {self.asleep} asleep, {self.resumed} resumed, {self.incomplete} incomplete, "
             f"{_sum('refused', self.refused)}, {_sum('cut', self.cut)}, {_sum('ended', self.ended)}, since {since}"
         )
 

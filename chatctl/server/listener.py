@@ -18,8 +18,8 @@ from typing import Any
 
 from chatctl import wire
 from chatctl.errors import ListenError
-from chatctl.room.door import FULL
 from chatctl.wire import Address
+from chatctl.wire.words import FULL
 
 _BACKLOG = 4096  # connections the kernel may hold for us; Linux cuts it to net.core.somaxconn, 4,096 by default
 _BATCH = 256  # newcomers at a time, so that a storm of them does not stall those inside

@@ -105,8 +105,16 @@ def _collector(read: Callable[[], Counters]) -> "Collector":
             now = read()
             yield Gauge("chatctl_start_time_seconds", "When the server began, in Unix time.", now.since)
             yield Gauge("chatctl_users", "Members in the room.", now.users)
+            yield Gauge("chatctl_held", "Members whose connections are lost, and who are waited for.", now.held)
+            yield Gauge("chatctl_asleep", "Places kept of members that have gone.", now.asleep)
+            links = Gauge("chatctl_links", "Members connected, by the dialect that they read.", labels=["dialect"])
+            for dialect, number in now.links.items():
+                links.add_metric([dialect], number)
+            yield links
             yield Gauge("chatctl_outside", "Connections in a TLS handshake or without the password.", now.outside)
             yield Counter("chatctl_lines_total", "Chat lines said.", now.lines)
+            yield Counter("chatctl_resumed_total", "Members that came back to their places.", now.resumed)
+            yield Counter("chatctl_incomplete_total", "Of them, those that have missed something.", now.incomplete)
             yield Counter("chatctl_received_bytes_total", "Bytes read, without those of TLS.", now.bytes_in)
             yield Counter("chatctl_sent_bytes_total", "Bytes sent, without those of TLS.", now.bytes_out)
             for name, help_text, reasons in (

@@ -13,24 +13,22 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
 
 from chatctl import wire
 from chatctl.errors import ResourceError
 from chatctl.layers import Layer
 from chatctl.room import commands, door
 from chatctl.room.people import key
-from chatctl.room.ring import Kept
-from chatctl.room.stages import INSIDE, KNOCKING, OUTSIDE, SILENT
+from chatctl.room.stages import GREETED, KNOCKING, OUTSIDE, SILENT
 from chatctl.screen import can_draw
 from chatctl.server import systemd
 from chatctl.server.base import Server
 from chatctl.server.keyboard import Keyboard, controls, usable
-from chatctl.server.link import Link
 from chatctl.server.terminal import Terminal
 from chatctl.wire import LineDecoder, words
-from chatctl.wire.events import Removed
+from chatctl.wire.events import Fact, Removed
 from chatctl.wire.text import listed
+from chatctl.wire.words import Farewell
 
 Certificates = Callable[[], Callable[[], Sequence[Layer]]]
 
@@ -170,7 +168,7 @@ class Operator:
 
     def who(self, argument: str) -> list[str]:
         """Who is online."""
-        return listed(commands.listed_people(self._server.room.ledger.people.values()))
+        return listed(commands.listed_people(self._server.room.ledger, time.monotonic()))
 
     def kick(self, argument: str) -> list[str]:
         """End the member of a name."""
@@ -178,9 +176,9 @@ class Operator:
         room = self._server.room
         word = _because(words.KICKED, reason)
         person = room.ledger.find(name)
-        if person is None or person.view is None:
+        if person is None:
             return [f"nobody is called {name!r}: /kick NAME [REASON], with a name or an address from /who"]
-        room.dismiss(cast(Link, person.view), time.monotonic(), word, word)
+        room.end(person, time.monotonic(), Farewell("kicked", word), word)
         return [f"{person.name} {word}"]
 
     def ban(self, argument: str) -> list[str]:
@@ -196,10 +194,14 @@ class Operator:
         if host:
             self._banned[person.name if person else name] = network
         server.door.ban(network)
-        banned = [link for link in room.at(KNOCKING, OUTSIDE, SILENT, INSIDE) if server.door.denies(link.address.host)]
-        for link in banned:
-            room.dismiss(link, time.monotonic(), _because(words.DENIED, reason), "banned")
-        return [f"{door.shown(network)} banned, {len(banned)} ended"]
+        word, now = Farewell("banned", _because(words.DENIED, reason)), time.monotonic()
+        people = [person for person in room.ledger.people.values() if server.door.denies(person.address.host)]
+        for person in people:
+            room.end(person, now, word, "banned")
+        links = [link for link in room.at(KNOCKING, OUTSIDE, SILENT, GREETED) if server.door.denies(link.address.host)]
+        for link in links:
+            room.dismiss(link, now, word, "banned")
+        return [f"{door.shown(network)} banned, {len(people) + len(links)} ended"]
 
     def bans(self, argument: str) -> list[str]:
         """Who is kept out, by /ban or by --deny, and what somebody was called who was banned by name."""
@@ -221,13 +223,14 @@ class Operator:
         person = room.ledger.find(argument)
         uid = person.uid if person else 0
 
-        def said_it(kept: Kept) -> bool:
-            by_name = kept.fact.uid == uid or key(kept.fact.name) == key(argument)
-            return argument == "all" or by_name or kept.host == argument.strip("[]")
+        def said_it(fact: Fact) -> bool:
+            by_name = fact.uid == uid or key(fact.name) == key(argument)
+            return argument == "all" or by_name or fact.host == argument.strip("[]")
 
         uids = room.ledger.ring.forget(said_it)
         if not uids:
             return [f"nothing is kept of {argument!r}: /forget NAME, /forget ADDRESS or /forget all"]
+        room.ledger.logs.blank(uids)
         what = "all that was said before" if argument == "all" else f"what {argument} has said"
         room.post(Removed(tuple(sorted(uids)), f"server: {what} is removed"))
         return [f"{what} is removed, but for what members have on their screens, and a transcript"]

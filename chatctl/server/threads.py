@@ -201,7 +201,7 @@ class ThreadsServer(Server):
         self.room.trim(self.delivery.stalled)
         self._close_parted()
         self._caught_up.notify_all()
-        if (first := self.room.deadlines.first) is not None and first < self.due:
+        if (first := self.room.first_due) is not None and first < self.due:
             self.due = -math.inf  # once is enough
             self.loop.wake()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chatctl.room.door import MORE
 from tests.conformance.conftest import Start
 from tests.rooms import PATIENCE, Peer, ThreadRoom
 
@@ -95,17 +96,23 @@ def test_a_browser_at_a_locked_door(locked: ThreadRoom) -> None:
     assert stranger.rest() == [GREETING, "! this is a chat server, not a web server"]
 
 
-def test_those_outside_take_places(tmp_path: Path, start: Start) -> None:
-    """Without the password one counts against --max-users all the same."""
+def test_those_outside_are_bounded(tmp_path: Path, start: Start) -> None:
+    """Without the password one takes no place in the room, but there may not be any number of those who wait."""
     file = tmp_path / "password"
     file.write_text("key\n")
     room = start("--password-file", str(file), "--max-users", "2", password="key")
-    outside = [room.stranger() for _ in range(2)]
-    assert [peer.line() for peer in outside] == [GREETING] * 2
+    outside = [room.stranger() for _ in range(2 + MORE)]
+    assert [peer.line() for peer in outside] == [GREETING] * (2 + MORE)
     assert room.stranger().rest() == ["! server full"]
     outside[0].half_close()
     assert outside[0].rest() == []
-    assert room.stranger().line() == GREETING
+    assert room.next_in().sock
+    inside = outside[1:3]
+    for peer in inside:
+        peer.say("key")
+        peer.until("> Connected")
+    outside[3].say("key")
+    assert outside[3].rest() == ["! server full"]
 
 
 def test_those_outside_hear_of_the_end(locked: ThreadRoom) -> None:
@@ -133,9 +140,10 @@ def test_max_per_ip(start: Start) -> None:
 
 
 def test_those_who_linger_take_places_of_their_address(start: Start) -> None:
-    """Leaving without closing the connection does not make room for more connections of one address."""
+    """Leaving without closing the connection makes room for no more than as many others of one address again."""
     room = start("--max-per-ip", "2")
-    for peer in (room.peer(), room.peer()):
+    for _ in range(4):
+        peer = room.peer()
         peer.say("/quit")
         assert peer.rest()[-1] == "! bye"
     assert room.stranger().rest() == ["! too many connections from your address"]

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from chatctl.room import lobby
+from chatctl.room import endings
+from chatctl.room.door import MORE
 from chatctl.room.limits import Limits
 from chatctl.server import base, listener
 from tests.conformance.conftest import Launch, Start
@@ -356,8 +357,8 @@ def test_ends_within_two_seconds(room: ThreadRoom) -> None:
 
 def test_asked_twice_it_ends_at_once(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not want to wait for those two seconds, which are an hour here, says so again."""
-    monkeypatch.setattr(base, "GRACE", 3600.0)
-    monkeypatch.setattr(lobby, "GRACE", 3600.0)
+    monkeypatch.setattr(base, "SHUTDOWN", 3600.0)
+    monkeypatch.setattr(endings, "SHUTDOWN", 3600.0)
     stalled = room.peer()
     room.end()
     assert stalled.until("shutting down")
@@ -367,8 +368,8 @@ def test_asked_twice_it_ends_at_once(room: ThreadRoom, monkeypatch: pytest.Monke
 
 def test_finished_members_get_what_was_sent_before_the_end(room: ThreadRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads on only after the shutdown still gets all that was sent to it before, and an orderly end."""
-    monkeypatch.setattr(base, "GRACE", 0.5)  # it waits for who does not read
-    monkeypatch.setattr(lobby, "GRACE", 0.5)
+    monkeypatch.setattr(base, "SHUTDOWN", 0.5)  # it waits for who does not read
+    monkeypatch.setattr(endings, "SHUTDOWN", 0.5)
     talker, late = room.peers(2)
     for number in range(1_000):
         talker.say(f"{number} {'x' * 1000}")
@@ -415,13 +416,13 @@ def test_members_that_linger_are_bounded(start: Start) -> None:
     """Those who left and do not close take nobody's place, but there is an end to how many of them there can be."""
     room = start("--max-users", "1")
     first = []
-    for _ in range(20):
+    for _ in range(1 + MORE + 3):
         peer = room.stranger()
         first.append(peer.line())
         if first[-1].startswith(">"):
             peer.say("/quit")
             assert peer.rest() == ["! bye"]
-    assert first == ["> Connected to the chat server (1 user online)"] * 17 + ["! server full"] * 3
+    assert first == ["> Connected to the chat server (1 user online)"] * (1 + MORE) + ["! server full"] * 3
 
 
 def test_no_thread_to_be_had() -> None:

@@ -203,6 +203,7 @@ def test_counters_on_sigusr1(start: Callable[..., Room]) -> None:
         room.signal(signal.SIGUSR1)
         assert re.fullmatch(
             r"chatctl server: 2 users, 0 outside, 2 lines, 21 bytes in, \d{3} bytes out, "
+            r"links 2 \(text 2\), 0 held, 0 asleep, 0 resumed, 0 incomplete, "
             r"refused 1 \(server full 1\), cut 0, ended 1 \(left 1\), since \d{4}-\d\d-\d\dT\S+",
             room.stderr_until("users")[0],
         )

@@ -1,23 +1,24 @@
 """The room against the naive model: a list of lines for every member, whichever dialect it reads."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from chatctl.room.commands import RENAMES
-from chatctl.room.entrance import PASSWORD
+from chatctl.room.endings import LINGER
 from chatctl.room.limits import Bucket, Limits
-from chatctl.room.lobby import LINGER
 from chatctl.room.log import take_together
 from chatctl.room.people import key, look
+from chatctl.room.programs import PASSWORD
 from chatctl.room.room import MAX_WHISPERED, Room
 from chatctl.room.stages import FINISHED, GONE, OUTSIDE, SILENT, Member
 from chatctl.wire import Address
 from chatctl.wire.dialects import DIALECTS
-from chatctl.wire.events import Entered, Fact, Left, Listed, Said
+from chatctl.wire.events import Entered, Fact, Left, Listed, Said, Visit
+from chatctl.wire.words import Farewell
 
 LINES = st.lists(st.sampled_from([b"hi", "한글".encode(), b"x" * 40, b"[You] me", b"//slash", b"y" * 3000]), max_size=5)
 IDLE = 3 * LINGER
@@ -25,6 +26,8 @@ IDLE = 3 * LINGER
 
 class Numbered:
     """A dialect that only these tests know: each line begins with the number of its event."""
+
+    programs = False
 
     def others(self, fact: Fact) -> bytes:
         match fact.record:
@@ -44,6 +47,18 @@ class Numbered:
 
     def error(self, code: str, line: str, *, number: int = 0) -> bytes:
         return self.answer(line)
+
+    def farewell(self, word: Farewell, *, number: int = 0) -> bytes:
+        return self.answer(word.text)
+
+    def ack(self, number: int) -> bytes:
+        return b""
+
+    def welcome(self, visit: Visit) -> bytes:
+        return b""
+
+    def ignored(self, uids: Collection[int]) -> bytes:
+        return b""
 
     def who(self, people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
         return self.answer(*(listed.name for listed in people))
@@ -418,7 +433,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(member=members)
     def dismiss(self, member: Member) -> None:
-        self.room.dismiss(member, self.now, "kicked", "kicked")
+        self.room.dismiss(member, self.now, Farewell("kicked", "kicked"), "kicked")
         if member in self.inside:
             self.greets()
         self.models[member].answer("kicked")
@@ -505,7 +520,7 @@ class RoomMachine(RuleBasedStateMachine):
         assert self.room.at(OUTSIDE) == self.outside
         assert self.room.at(SILENT) == self.silent
         assert [person.name for person in self.room.ledger.people.values()] == self.names
-        assert self.room.users_from("m") == sum(member.stage is not GONE for member in self.models)
+        assert self.room.links_from("m") == sum(member.stage is not GONE for member in self.models)
 
     @invariant()
     def events_are_numbered(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from chatctl.server.counters import Counters
 
-NOTHING = Counters(0.0, 0, 0, 0, 0, 0, {}, {}, {})
+NOTHING = Counters(0.0, 0, 0, 0, {}, 0, 0, 0, 0, 0, 0, {}, {}, {})
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,13 @@ def test_everything_stands_on_one_line() -> None:
     reading = Counters(
         since=datetime.fromisoformat("2026-11-23T08:00:00.75+00:00").timestamp(),
         users=2,
+        held=1,
+        asleep=7,
+        links={"text": 2, "json": 1},
         outside=0,
         lines=1234,
+        resumed=5,
+        incomplete=4,
         bytes_in=5678,
         bytes_out=91011,
         refused={"server full": 2, "denied": 1},
@@ -35,8 +40,9 @@ def test_everything_stands_on_one_line() -> None:
         cut={"fell behind": 1},
     )
     assert reading.line() == (
-        "2 users, 0 outside, 1234 lines, 5678 bytes in, 91011 bytes out, refused 3 (server full 2, denied 1), "
-        "cut 1 (fell behind 1), ended 10 (left 9, reset 1), since 2026-11-23T10:00:00+02:00"
+        "2 users, 0 outside, 1234 lines, 5678 bytes in, 91011 bytes out, links 3 (text 2, json 1), "
+        "1 held, 7 asleep, 5 resumed, 4 incomplete, refused 3 (server full 2, denied 1), cut 1 (fell behind 1), "
+        "ended 10 (left 9, reset 1), since 2026-11-23T10:00:00+02:00"
     )
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chatctl.room.door import FULL, TOO_MANY, Door, network, shown
-from chatctl.wire.words import DENIED
+from chatctl.room.door import MORE, Door, network, shown
+from chatctl.wire.words import DENIED, FULL, TOO_MANY
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_networks(allow: list[str], deny: list[str], host: str, denied: bool) ->
     assert door.refusal(host, 0, 0) == (DENIED if denied else None)
 
 
-@pytest.mark.parametrize(("users", "from_there", "why"), [(9, 1, None), (10, 0, FULL), (10, 2, FULL), (9, 2, TOO_MANY)])
-def test_places(users: int, from_there: int, why: str | None) -> None:
-    """There are places in all, and for each address."""
-    assert Door(10, 2).refusal("192.0.2.7", users, from_there) == why
+@pytest.mark.parametrize(("links", "from_there", "why"), [(9, 3, None), (10, 0, FULL), (10, 4, FULL), (9, 4, TOO_MANY)])
+def test_places(links: int, from_there: int, why: str | None) -> None:
+    """There are links in all, and for each address, more than people: who comes back has two for a moment."""
+    assert Door(10, 2).refusal("192.0.2.7", MORE + links, from_there) == why
 
 
 def test_no_limit_for_an_address() -> None:

@@ -26,8 +26,13 @@ Diagnostics: TypeAlias = "queue.SimpleQueue[logging.LogRecord]"
 READING = Counters(
     since=1700000000.5,
     users=3,
+    held=1,
+    asleep=7,
+    links={"text": 2, "json": 1},
     outside=1,
     lines=1234,
+    resumed=5,
+    incomplete=4,
     bytes_in=5678,
     bytes_out=91011,
     refused={"server full": 2, "denied": 1},
@@ -73,8 +78,14 @@ def test_every_figure_is_served(served: metrics.Metrics) -> None:
     assert samples == {
         ("chatctl_start_time_seconds",): 1700000000.5,
         ("chatctl_users",): 3,
+        ("chatctl_held",): 1,
+        ("chatctl_asleep",): 7,
+        ("chatctl_links", "text"): 2,
+        ("chatctl_links", "json"): 1,
         ("chatctl_outside",): 1,
         ("chatctl_lines_total",): 1234,
+        ("chatctl_resumed_total",): 5,
+        ("chatctl_incomplete_total",): 4,
         ("chatctl_received_bytes_total",): 5678,
         ("chatctl_sent_bytes_total",): 91011,
         ("chatctl_refused_total", "server full"): 2,
@@ -90,6 +101,9 @@ def test_every_metric_says_what_it_is(served: metrics.Metrics) -> None:
     assert {name for name, family in ours.items() if family.type == "gauge"} == {
         "chatctl_start_time_seconds",
         "chatctl_users",
+        "chatctl_held",
+        "chatctl_asleep",
+        "chatctl_links",
         "chatctl_outside",
     }
     assert {family.type for family in ours.values()} == {"gauge", "counter"}

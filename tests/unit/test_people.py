@@ -105,11 +105,13 @@ def test_a_name_is_kept_for_its_host() -> None:
     """For a minute who has gone is waited for, and whoever comes from the same address is taken for that one."""
     names = Names()
     names.take(1, "bob")
-    names.leave("bob", "10.0.0.1", 100.0)
+    names.leave("bob", 1, "10.0.0.1", 100.0)
     assert names.find("bob") == 0
     assert refusal(names, "BOB", now=112.0) == "bob is kept for 48 s for who had it"
     assert refusal(names, "b0b", now=112.0) == "bob is kept for 48 s for who had it"
     assert refusal(names, "bob", host="10.0.0.1", now=112.0) == ""
+    assert refusal(names, "bob", uid=1, now=112.0) == ""  # from wherever that one comes
+    assert refusal(names, "bob", uid=2, now=112.0) != ""
     assert refusal(names, "bob", now=160.0) == ""
 
 
@@ -117,10 +119,10 @@ def test_a_name_that_was_kept_is_had_again() -> None:
     """Who comes back has the name as ever, and the end of its time takes it from nobody."""
     names = Names()
     names.take(1, "bob")
-    names.leave("bob", "h", 0.0)
+    names.leave("bob", 1, "h", 0.0)
     names.take(2, "b0b")
     names.take(3, "eve")
-    names.leave("eve", "h", 100.0)
+    names.leave("eve", 3, "h", 100.0)
     assert refusal(names, "bob") == "bob looks like b0b, who is here"
     assert names.find("B0B") == 2
     assert names.find("bob") == 0
@@ -143,7 +145,7 @@ def test_addresses() -> None:
     names = Names()
     assert [names.enter(uid, "10.0.0.1:5") for uid in (1, 2, 3)] == ["10.0.0.1:5", "10.0.0.1:5~2", "10.0.0.1:5~3"]
     assert names.find("10.0.0.1:5~2") == 2
-    names.leave("10.0.0.1:5~2", "10.0.0.1", 0.0)
+    names.leave("10.0.0.1:5~2", 2, "10.0.0.1", 0.0)
     assert names.find("10.0.0.1:5~2") == 0
     assert names.enter(4, "10.0.0.1:5") == "10.0.0.1:5~2"
 
@@ -154,7 +156,7 @@ def test_names_that_are_kept_are_bounded() -> None:
     for number in range(10_001):
         name = f"n{chr(0xAC00 + number)}"
         names.take(number + 1, name)
-        names.leave(name, "x", 0.0)
+        names.leave(name, number + 1, "x", 0.0)
     assert refusal(names, "n" + chr(0xAC00)) == ""
     assert refusal(names, "n" + chr(0xAC01)) != ""
 

@@ -7,27 +7,32 @@ import pytest
 from chatctl.room.ring import MOST, Ring
 from chatctl.server.operation import Operator
 from chatctl.server.terminal import Terminal
+from chatctl.wire import text
 from chatctl.wire.events import Acted, Fact, Said
 from tests.unit.test_room import Guests
 
 
 def fact(*lines: bytes, uid: int = 1) -> Fact:
-    return Fact(Said(uid, lines), 1, f"n{uid}", 1, uid)
+    return Fact(Said(uid, lines), 1, f"n{uid}", 1, uid, events=len(lines))
+
+
+def add(ring: Ring, fact: Fact) -> None:
+    ring.add(fact, len(text.others(fact)))
 
 
 def texts(ring: Ring) -> list[str]:
-    return [line.text for line in ring.newest(lambda kept: False)]
+    return [line.text for line in ring.newest(lambda fact: False)]
 
 
 def test_the_newest_stay() -> None:
     """So many lines and no more, wherever the chunks end in which they were said."""
     ring = Ring(3)
-    ring.add(fact(b"1"), "a")
-    ring.add(fact(b"2", b"3"), "a")
+    add(ring, fact(b"1"))
+    add(ring, fact(b"2", b"3"))
     assert texts(ring) == ["3", "2", "1"]
-    ring.add(Fact(Acted(1, b"4"), 9, "n", 1, 1), "a")
+    add(ring, Fact(Acted(1, b"4"), 9, "n", 1, 1))
     assert texts(ring) == ["4", "3", "2"]
-    ring.add(fact(*(b"%d" % number for number in range(10))), "a")
+    add(ring, fact(*(b"%d" % number for number in range(10))))
     assert texts(ring) == ["9", "8", "7"]
 
 
@@ -35,7 +40,7 @@ def test_it_is_bounded_in_bytes() -> None:
     """Long lines push out what is older, however few they are."""
     ring = Ring(10_000)
     for number in range(1000):
-        ring.add(fact(b"%d" % number + b"x" * 4000), "a")
+        add(ring, fact(b"%d" % number + b"x" * 4000))
     kept = texts(ring)
     assert kept[0].startswith("999x")
     assert MOST * 0.8 < sum(map(len, kept)) <= MOST
@@ -44,7 +49,7 @@ def test_it_is_bounded_in_bytes() -> None:
 def test_none_is_kept() -> None:
     """A room may remember nothing."""
     ring = Ring(0)
-    ring.add(fact(b"1"), "a")
+    add(ring, fact(b"1"))
     assert texts(ring) == []
 
 
@@ -52,20 +57,20 @@ def test_hidden_lines_take_no_place_of_others() -> None:
     """Who does not want to read somebody still reads the lines of the others among the newest."""
     ring = Ring(3)
     for uid in (1, 2, 1, 2):
-        ring.add(fact(b"%d" % uid, uid=uid), "a")
-    assert [line.text for line in ring.newest(lambda kept: kept.fact.uid == 2)] == ["1"]
+        add(ring, fact(b"%d" % uid, uid=uid))
+    assert [line.text for line in ring.newest(lambda fact: fact.uid == 2)] == ["1"]
 
 
 def test_forgotten_texts_are_nowhere() -> None:
     """What is forgotten is not in memory any more."""
     ring = Ring(3)
-    ring.add(fact(b"secret", uid=1), "a")
-    ring.add(fact(b"open", uid=2), "a")
-    ring.add(Fact(Acted(1, b"tells a secret"), 9, "n", 1, 1), "a")
-    assert ring.forget(lambda kept: kept.fact.uid == 1) == {1}
+    add(ring, fact(b"secret", uid=1))
+    add(ring, fact(b"open", uid=2))
+    add(ring, Fact(Acted(1, b"tells a secret"), 9, "n", 1, 1))
+    assert ring.forget(lambda fact: fact.uid == 1) == {1}
     assert texts(ring) == ["open"]
     assert b"secret" not in repr(vars(ring)).encode()
-    assert ring.forget(lambda kept: kept.fact.uid == 1) == set()
+    assert ring.forget(lambda fact: fact.uid == 1) == set()
 
 
 def test_history() -> None:
@@ -133,7 +138,7 @@ def test_answers_are_paid_for() -> None:
     guests = Guests(rate=1, burst=50)
     speaker = guests.join("a:1")
     for number in range(40):
-        guests.room.ledger.ring.add(fact(b"%d" % number + b"x" * 400), "b")
+        add(guests.room.ledger.ring, fact(b"%d" % number + b"x" * 400))
     guests.say(speaker, b"/history 3\n")
     assert not speaker.paused
     guests.say(speaker, b"/history 40\n")
@@ -157,8 +162,8 @@ def test_kept_knows_where_a_line_came_from() -> None:
     guests.say(speaker, b"hi\n")
     guests.room.leave(speaker, 0.0, "reset")
     ring = guests.room.ledger.ring
-    assert list(ring.newest(lambda kept: kept.host == "10.0.0.5")) == []
-    assert [line.text for line in ring.newest(lambda kept: kept.host != "10.0.0.5")] == ["hi"]
+    assert list(ring.newest(lambda fact: fact.host == "10.0.0.5")) == []
+    assert [line.text for line in ring.newest(lambda fact: fact.host != "10.0.0.5")] == ["hi"]
 
 
 @pytest.mark.parametrize("whom", ["bob", "BOB", "10.0.0.5", "[10.0.0.5]", "rob", "all"])

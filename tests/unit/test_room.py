@@ -6,15 +6,17 @@ from typing import Any
 import pytest
 
 from chatctl import __version__
-from chatctl.room.door import TOO_MANY, Door
-from chatctl.room.entrance import HANDSHAKE, PASSWORD, SPEAKS_TLS
+from chatctl.room.door import Door
+from chatctl.room.endings import LINGER, SHUTDOWN
+from chatctl.room.entrance import HANDSHAKE, SPEAKS_TLS
 from chatctl.room.limits import Limits
-from chatctl.room.lobby import GRACE, LINGER
+from chatctl.room.programs import PASSWORD
 from chatctl.room.room import GLANCE, Room
 from chatctl.room.stages import FINISHED, GONE, INSIDE, OUTSIDE, Member, Stage
 from chatctl.server.operation import Operator
 from chatctl.server.terminal import Terminal
 from chatctl.wire import Address
+from chatctl.wire.words import TOO_MANY
 
 
 class Guests:
@@ -175,8 +177,8 @@ def test_close_ends_all_without_leave_notices() -> None:
     guests.room.close(1.0)
     guests.room.progress(staying, 2.0)
     assert drain(staying) == "! server shutting down\n"
-    assert guests.room.deadlines.first == 1.0 + GRACE
-    guests.room.tick(1.0 + GRACE)
+    assert guests.room.deadlines.first == 1.0 + SHUTDOWN
+    guests.room.tick(1.0 + SHUTDOWN)
     assert staying.stage is GONE
     assert leaving.stage is GONE
 
@@ -318,30 +320,32 @@ def test_places_are_counted_by_address() -> None:
     knocking = guests.arrive("192.0.2.7:4")
     guests.room.knock(knocking, 0.0)
     guests.room.finish(first, 0.0, "left")
-    assert guests.room.users_from("192.0.2.7") == 3  # it has not closed its end
-    assert guests.room.users_from("2001:db8::1") == 1
+    assert guests.room.links_from("192.0.2.7") == 3  # it has not closed its end
+    assert guests.room.links_from("2001:db8::1") == 1
+    assert guests.room.ledger.hosts == {"192.0.2.7": 1, "2001:db8::1": 1}
     guests.room.leave(first, 0.0, "left")
     guests.room.leave(knocking, 0.0, "reset")
-    assert guests.room.users_from("192.0.2.7") == 1
-    assert guests.room.users == 2
+    assert guests.room.links_from("192.0.2.7") == 1
 
 
 def test_an_address_has_its_places_back() -> None:
     """Whoever leaves gives the place of its address back: after a thousand visits the next may come in, as ever."""
-    guests = Guests()
-    door = Door(max_users=10, max_per_ip=5)
+    guests = Guests(max_users=10, max_per_ip=5)
     host = "192.0.2.7"
     for port in range(1_000):
-        assert door.refusal(host, guests.room.users, guests.room.users_from(host)) is None
-        guests.room.leave(guests.join(f"{host}:{port}"), 0.0, "left")
+        member = guests.join(f"{host}:{port}")
+        assert member.stage is INSIDE
+        guests.room.leave(member, 0.0, "left")
     five = [guests.join(f"{host}:{port}") for port in range(5)]
-    assert door.refusal(host, guests.room.users, guests.room.users_from(host)) == TOO_MANY
-    for member in five:
+    sixth = guests.arrive(f"{host}:6")
+    guests.room.join(sixth, 0.0)
+    assert (sixth.stage, drain(sixth)) == (FINISHED, f"! {TOO_MANY}\n")
+    for member in [*five, sixth]:
         guests.room.finish(member, 0.0, "left")
         guests.room.leave(member, 0.0, "left")
-    assert door.refusal(host, guests.room.users, guests.room.users_from(host)) is None
-    assert guests.room.users_from(host) == 0
-    assert guests.room._hosts == {}  # and nothing is kept of an address that is no longer there
+    assert (
+        guests.room.ledger.hosts == guests.room._hosts == {}
+    )  # and nothing is kept of an address that is no longer there
 
 
 def test_a_ban_ends_nobody_from_elsewhere() -> None:
@@ -492,7 +496,7 @@ def test_a_shutdown_ends_those_outside_too() -> None:
     guests.room.knock(knocking, 0.0)
     guests.room.close(1.0)
     assert guests.room.at(FINISHED) == [knocking, asked]
-    assert guests.room.users == 0
+    assert guests.room.waiting == 0
     assert drain(asked) == drain(knocking) == "! server shutting down\n"
-    guests.room.tick(1.0 + GRACE)
+    guests.room.tick(1.0 + SHUTDOWN)
     assert (asked.stage, knocking.stage) == (GONE, GONE)
