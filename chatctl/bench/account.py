@@ -23,7 +23,7 @@ class Words:
     __slots__ = ("_find", "_partial")
 
     def __init__(self, token: bytes) -> None:
-        self._find = re.compile(rb"\] %b\.(\d+\.\d+) " % re.escape(token)).findall
+        self._find = re.compile(rb"(?:\] |\"text\":\")%b\.(\d+\.\d+) " % re.escape(token)).findall
         self._partial = b""
 
     def take(self, data: bytes) -> list[bytes]:

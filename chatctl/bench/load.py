@@ -58,6 +58,7 @@ class Load:
         size: bytes of a line.
         pattern: how they talk.
         rate: lines a second, without a window.
+        dialect: which the stays speak: ``text`` or ``json``.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Load:
         size: int,
         pattern: Pattern,
         rate: float,
+        dialect: str = "text",
     ) -> None:
         slow = members // pattern.lazy if pattern.lazy else 0
         speaking = max(min(talkers, pattern.talkers, members - 1 - slow), 1)
@@ -79,6 +81,7 @@ class Load:
         self._size = size
         self._token = secrets.token_hex(4).encode()
         self._fences = 0
+        self._end = b'"}\n' if dialect == "json" else b"\n"  # of a line that comes
         self._heard = [0] * speaking  # lines of each talker that the probe has
         self._latencies = array("d")
         self._probe = Probe(self._token, speaking, self._hear)
@@ -184,13 +187,13 @@ class Load:
     def _fence(self) -> None:
         """Have everybody count anew from behind the same line."""
         self._fences += 1
-        fence = b"fence %b.%d\n" % (self._token, self._fences)
+        fence = b"fence %b.%d" % (self._token, self._fences)
         hearing = (*self._listeners, *self._lazy)
         for member in hearing:
-            member.tally.begin(fence)
+            member.tally.begin(fence + self._end)
         for tally in (self._probe.words, *(talker.words for talker in self._talkers)):
             tally.begin(b"")
-        self._talkers[0].shout(fence)
+        self._talkers[0].shout(fence + b"\n")
         self._crew.wait()
         while any(member.tally.fence and not member.closed for member in hearing):
             self._turn(0.005)

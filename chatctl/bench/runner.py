@@ -14,7 +14,8 @@ from chatctl.bench.host import Process, listening, serve
 from chatctl.bench.load import PATTERNS, Load
 from chatctl.descriptors import need
 from chatctl.errors import NetworkError, unreachable
-from chatctl.peer.stay import PATIENCE, Stay
+from chatctl.peer.connection import PATIENCE
+from chatctl.peer.stay import Stay
 
 WARM_UP = 0.2
 """Part of the seconds of a run that are talked before it, and not measured."""
@@ -34,6 +35,7 @@ class Plan:
         rate: lines a second, in ``steady``.
         runs: of each mode with each number of members.
         address: of a server that runs already; its mode is not known.
+        dialect: that the members speak: ``text`` or ``json``.
     """
 
     modes: Sequence[str]
@@ -45,6 +47,7 @@ class Plan:
     rate: float
     runs: int
     address: tuple[str, int] | None = None
+    dialect: str = "text"
 
     def __len__(self) -> int:
         return len(self.modes) * len(self.members) * self.runs
@@ -154,7 +157,7 @@ def _run(
     plan: Plan, enter: Callable[[], Stay], mode: str, members: int, address: tuple[str, int], process: Process
 ) -> Figures:
     pattern = PATTERNS[plan.pattern]
-    with Load(address, enter, members, plan.talkers, plan.size, pattern, plan.rate) as load:
+    with Load(address, enter, members, plan.talkers, plan.size, pattern, plan.rate, plan.dialect) as load:
         empty = process.usage()
         began = time.process_time()
         joined = load.join()

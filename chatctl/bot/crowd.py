@@ -19,8 +19,9 @@ from chatctl.bot.script import Script
 from chatctl.bot.speech import Pace
 from chatctl.bot.unread import Memory
 from chatctl.errors import ChatctlError, InputError, OutputError
+from chatctl.peer.claim import Claim
+from chatctl.peer.connection import Target
 from chatctl.peer.looped import Connector
-from chatctl.peer.stay import Target
 
 _KEPT = 256 * 1024 * 1024  # bytes of lines that all bots together keep for what their scripts still expect
 
@@ -107,6 +108,7 @@ class Crowd:
                 password,
                 bot,
                 nick=wanted.called(number),
+                claim=Claim(wanted.called(number)) if wanted.reconnect or wanted.form == "json" else None,
                 reconnect=wanted.reconnect,
                 show=report.of(number),
                 note=self._noting(number),

@@ -23,7 +23,8 @@ from chatctl.bot.script import Every, Expect, On, Quit, Repeat, Script, Send, St
 from chatctl.bot.speech import Pace, Speech, later
 from chatctl.bot.unread import Memory, Unread
 from chatctl.errors import ExpectError
-from chatctl.peer.stay import PATIENCE, Stage, Stay
+from chatctl.peer.connection import PATIENCE
+from chatctl.peer.stay import Stage, Stay
 from chatctl.wire import Event, Kind, clean, escaped
 
 _BY_SOMEBODY = (Kind.ACTION, Kind.PRIVATE)  # without a name: by the bot itself
@@ -118,9 +119,14 @@ class Interpreter:
             now: in seconds, of any clock that goes on.
             watched: return all of them, and not only those that matter to the bot.
         """
-        self._now = now
         heard = watched or self._standing or self._hearing is Hearing.ALL
         events = self.speech.stay.receive(data, now, skim=not heard)
+        self.take_in(events, now)
+        return events
+
+    def take_in(self, events: Sequence[Event], now: float) -> None:
+        """Take account of some events, and take the steps that can be taken then."""
+        self._now = now
         self._fields["me"] = self.speech.stay.question.me or self._fields["me"]
         for event in events:
             if event.old:  # it is no answer to anything
@@ -132,7 +138,6 @@ class Interpreter:
                 self._answer(event, self._standing)
             if self._hearing or event.users is not None:
                 self._proceed()
-        return events
 
     def advance(self, now: float) -> bytes:
         """Take the steps that can be taken now; return what is to be sent since the last time.

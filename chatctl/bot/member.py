@@ -11,9 +11,10 @@ from collections.abc import Callable
 from chatctl import wire
 from chatctl.bot.interpreter import Interpreter
 from chatctl.errors import EchoError, NetworkError
+from chatctl.peer.claim import Claim
 from chatctl.peer.comeback import Comeback
 from chatctl.peer.looped import Connector, Link
-from chatctl.peer.stay import Stay
+from chatctl.peer.stay import ANSWER, Stay
 from chatctl.wire import Event
 
 
@@ -25,6 +26,8 @@ class Member:
         password: for a room that needs one.
         interpreter: what the bot does.
         nick: the name to come in with; empty: none.
+        claim: of a bot that speaks the dialect of programs: what it says counts once then, and it misses nothing when
+            it comes back.
         reconnect: come back when the connection is lost, or cannot be made.
         show: is told the events of each read; None: nobody looks.
         note: is told that there is another attempt, and why.
@@ -37,6 +40,7 @@ class Member:
         interpreter: Interpreter,
         *,
         nick: str,
+        claim: Claim | None,
         reconnect: bool,
         show: Callable[[list[Event]], None] | None,
         note: Callable[[str], None],
@@ -45,6 +49,9 @@ class Member:
         self._connector = connector
         self._password = password
         self._nick = nick
+        self._claim = claim
+        self._reconnect = reconnect
+        self._settling: asyncio.TimerHandle | None = None
         self._comeback = Comeback(wanted=reconnect)
         self._show = show
         self._note = note
@@ -87,10 +94,12 @@ class Member:
         if self._link and data:
             self._link.send(data)
         if self.interpreter.finished:
-            self._finished.set()
+            if not self._unsaid:
+                self._finished.set()
             self._set_timer(None)
-            if self._link and not self._stay.leaving:
-                self._stay.leaving = True
+            told = self._stay.program and self._stay.echoes.open  # a program's place is gone when it has said /quit
+            if self._link and not self._stay.leaving and not told and not self._unsaid:
+                self._link.send(self._stay.part())
                 self._link.half_close()
         else:
             self._set_timer(self.interpreter.deadline)
@@ -111,38 +120,68 @@ class Member:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(delay):
                         await self._finished.wait()
-            if self.interpreter.finished or self._failure:
+            if (self.interpreter.finished and not self._unsaid) or self._failure:
                 return
+
+    @property
+    def _unsaid(self) -> bool:
+        """Whether something was sent that is not known to be said, and can be sent again in another connection."""
+        return self._reconnect and self._claim is not None and self._claim.echoes.numbered
 
     async def _visit(self) -> None:
         """Connect, and be in the room until the end of the connection. Raises `NetworkError` if it was no good one."""
         self._stay = Stay()
         sock = await self._connector.connect()
         loop = asyncio.get_running_loop()
-        target, curious = self._connector.target, self.interpreter.curious
-        self._stay = Stay(self._password, target=target, now=loop.time(), curious=curious, nick=self._nick)
+        self._stay = Stay(
+            self._password,
+            target=self._connector.target,
+            now=loop.time(),
+            curious=self.interpreter.curious,
+            nick=self._nick,
+            claim=self._claim,
+        )
         self._comeback.begin(loop.time())
         self.interpreter.enter(self._stay, str(wire.Address.of(sock.getsockname())))
         self._link = link = Link(self._stay, self._receive, self._block)
         try:
             await loop.create_connection(lambda: link, sock=sock)
+            if self._claim:
+                self._settling = loop.call_later(ANSWER, self._settle)
             await link.ended
         finally:
+            if self._settling:
+                self._settling.cancel()
             self._link = None
             self.interpreter.speech.blocked = True
             link.close()
-        if self.interpreter.finished:
-            self._stay.leaving = True  # there was nothing left to be done
+        self._stay.leaving = self.interpreter.finished and not self._unsaid  # there was nothing left to be done
         if trouble := self._stay.trouble:
             raise NetworkError(trouble)
-        if not self.interpreter.finished:
+        if not self._stay.leaving:
             raise NetworkError("the connection ended before the script did")
 
     def _receive(self, data: bytes) -> None:
         """Take what the server says; nothing is its end."""
+        self._follow(lambda now: self.interpreter.receive(data, now, watched=self._show is not None))
+
+    def _settle(self) -> None:
+        """Find out whether the server knows programs, after a while that is long enough."""
+
+        def settle(now: float) -> list[Event]:
+            events = self._stay.settle()
+            if self._stay.undecided:
+                self._settling = asyncio.get_running_loop().call_later(ANSWER, self._settle)
+            self.interpreter.take_in(events, now)
+            return events
+
+        self._follow(settle)
+
+    def _follow(self, take: Callable[[float], list[Event]]) -> None:
+        """Have the interpreter take something, show it, and do what follows from it."""
         now = asyncio.get_running_loop().time()
         try:
-            events = self.interpreter.receive(data, now, watched=self._show is not None)
+            events = take(now)
             if events and self._show:
                 self._show(events)
             if self._link:

@@ -41,9 +41,16 @@ class Report:
             raise EchoError("nobody reads the output: not waiting for the echoes") from None
 
 
+def _numbers(event: Event) -> tuple[int | None, ...]:
+    """Those that the server has given to an event, to whom it concerns, and that of the line that it answers."""
+    return event.seq or None, event.uid or None, event.id or None
+
+
 def _json(number: int, events: Iterable[Event]) -> str:
     """One object a line; the keys and their order are documented in docs/bot.md."""
     now = datetime.now().astimezone().isoformat(timespec="milliseconds")
-    keys = ("time", "bot", "kind", "from", "text", "users", "to")
-    rows = ((now, number, event.kind, event.name, event.text, event.users, event.to) for event in events)
+    keys = ("time", "bot", "kind", "from", "text", "users", "to", "seq", "uid", "id")
+    rows = (
+        (now, number, event.kind, event.name, event.text, event.users, event.to, *_numbers(event)) for event in events
+    )
     return "".join(json.dumps(dict(zip(keys, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)

@@ -12,7 +12,7 @@ from chatctl.bot.plan import plan, size
 from chatctl.bot.sources import lines, script
 from chatctl.descriptors import need
 from chatctl.errors import DeadlineError
-from chatctl.peer.stay import Target
+from chatctl.peer.connection import Target
 
 
 class _Late(KeyboardInterrupt):

@@ -33,7 +33,7 @@ class Speech:
         self._pace = pace
         self._queue: deque[bytes] = deque()
         self._due = -math.inf  # when the next line may be said, for the rate
-        self._sent = 0  # over connections before this one
+        self._sent = 0  # over connections before this one, that had accounts of their own
         self._missing = 0
 
     @property
@@ -61,8 +61,9 @@ class Speech:
         return f"{self.missing} of {self.sent} lines were not echoed"
 
     def enter(self, stay: Stay) -> None:
-        """Go on over another connection; what was not echoed over the last one is not said again."""
-        self._sent, self._missing = self.sent, self.missing
+        """Go on over another connection; what was not echoed over the last one may have another account."""
+        if stay.echoes is not self.stay.echoes:
+            self._sent, self._missing = self.sent, self.missing
         self.stay = stay
         self.blocked = False
 

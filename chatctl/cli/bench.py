@@ -1,6 +1,5 @@
 """The command line of the bench: options in, calls out."""
 
-import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +82,14 @@ def _sizes(text: str) -> tuple[int, ...]:
     "say nothing; lazy: burst, while a tenth of the members read slowly.",
 )
 @option(
+    "--dialect",
+    group="Load",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the members are told of the room: in plain lines, or in JSON, as the client and the page are.",
+)
+@option(
     "--talkers",
     group="Load",
     type=Number("1"),
@@ -138,7 +145,9 @@ def command(
         raise click.UsageError("--tls and --password-file are for a server that runs already: give HOST and PORT")
     from chatctl import output
     from chatctl.bench import report, runner
-    from chatctl.peer.stay import Stay, Target
+    from chatctl.peer.claim import Claim
+    from chatctl.peer.connection import Target
+    from chatctl.peer.stay import Stay
 
     address = target = None
     if host is not None and port is not None:
@@ -153,11 +162,16 @@ def command(
             report.touch(path)
     if plot is not None:
         from chatctl.bench.plot import draw
+
+    def enter() -> Stay:
+        claim = Claim(place=False) if plan.dialect == "json" else None
+        return Stay(password, target=target, claim=claim)
+
     runs: list[runner.Figures] = []
     failure: BaseException | None = None
     try:
         with runner.ended_by_signals(), click.progressbar(length=len(plan), label="measuring", file=sys.stderr) as bar:
-            for figures in runner.measure(plan, functools.partial(Stay, password, target=target)):
+            for figures in runner.measure(plan, enter):
                 runs.append(figures)
                 bar.update(1)
     except (ChatctlError, KeyboardInterrupt) as error:  # what was measured so far is shown all the same

@@ -156,7 +156,7 @@ def command(
     _check_usage(host, check, options)
     from chatctl.bot import runner
     from chatctl.bot.crowd import Run
-    from chatctl.peer.stay import Target
+    from chatctl.peer.connection import Target
 
     wanted = Run(**{**options, "file": options["file"] or "-"}, form=form or "text")
     if check:

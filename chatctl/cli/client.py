@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatctl.cli.layout import Command, option
-from chatctl.cli.options import address, nick, way_in
+from chatctl.cli.options import Number, address, nick, way_in
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     default=True,
     show_default=True,
     help="On a terminal, connect again when the connection is lost: after 1 to 60 s.",
+)
+@option(
+    "--history",
+    metavar="LINES",
+    type=Number("0", "200"),
+    default=50,
+    show_default=True,
+    help="On a terminal, show so many lines first that were said before, if the room keeps them.",
 )
 @option("--wait", is_flag=True, help="Wait for a room that cannot be reached yet: connect again likewise.")
 @option("--plain", is_flag=True, help="Do not edit or draw on the terminal; behave as in a pipe.")
@@ -87,6 +95,6 @@ def command(host: str, port: int, tls: "SSLContext | None", password: bytes | No
     when everything it said has come back.
     """
     from chatctl.client import run
-    from chatctl.peer.stay import Target
+    from chatctl.peer.connection import Target
 
     run(Target(host, port, tls), password, **options)

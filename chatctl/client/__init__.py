@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chatctl.screen import can_draw
 
 if TYPE_CHECKING:
-    from chatctl.peer.stay import Target
+    from chatctl.peer.connection import Target
 
 
 QUIET = 2.0
@@ -45,6 +45,7 @@ def run(
     reconnect: bool,
     wait: bool,
     nick: str,
+    history: int,
     **look: Any,
 ) -> None:
     """Be a member: on a terminal until the person there leaves, as a filter until the server closes.
@@ -59,6 +60,7 @@ def run(
         reconnect: come back when the connection is lost; a filter never does.
         wait: try again until there is a first one.
         nick: the name to come in with; empty: none.
+        history: lines that were said before, to be shown on a terminal first.
         look: what else a `Display` can be told.
 
     Raises:
@@ -69,14 +71,15 @@ def run(
     look["timestamps"] = rich if timestamps is None else timestamps
     if rich:
         from chatctl.client.dialer import Dialer
+        from chatctl.peer.claim import Claim
 
-        dialer = Dialer(target, nick)
+        dialer = Dialer(target, Claim(nick, history))
         dialer.start()
         import asyncio
 
         from chatctl.client.terminal import Terminal
 
-        asyncio.run(Terminal(dialer, password, reconnect=reconnect, wait=wait, nick=nick, bell=bell, **look).run())
+        asyncio.run(Terminal(dialer, password, reconnect=reconnect, wait=wait, bell=bell, **look).run())
     else:
         from chatctl.client import plain as filtered
 

@@ -7,11 +7,14 @@ connection begins and where it ends, so that whoever takes from it sees everythi
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from chatctl.errors import NetworkError
 from chatctl.peer.blocking import Pump, connect
-from chatctl.peer.stay import Stay, Target
+from chatctl.peer.claim import Claim
+from chatctl.peer.connection import Target
+from chatctl.peer.stay import Stay
 from chatctl.screen.flusher import Backlog
 
 
@@ -35,19 +38,20 @@ class Dialer:
 
     Args:
         target: the room.
-        nick: the name to come in with; empty: none.
+        claim: what is kept from one connection to the next.
 
-    ``nick``: the same, for the next connection. ``backlog``: what comes goes there. ``up``: there is a connection now,
-    whatever of it still waits there.
+    ``claim``: the same. ``backlog``: what comes goes there. ``up``: there is a connection now, whatever of it still
+    waits there.
     """
 
-    def __init__(self, target: Target, nick: str = "") -> None:
-        self.nick = nick
+    def __init__(self, target: Target, claim: Claim) -> None:
+        self.claim = claim
         self.up = False
         self.backlog: Backlog[Mark] = Backlog()
         self._target = target
         self._again = threading.Semaphore(0)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._sent = threading.Event()  # all, when nothing more will be
 
     def start(self) -> None:
         """Begin with the first attempt."""
@@ -61,16 +65,23 @@ class Dialer:
         """Send a text over the connection that there is; what is left at its end is thrown away."""
         self._outgoing.put(text)
 
-    def half_close(self) -> None:
-        """Send what waits, and close this side's end of the connection."""
+    def half_close(self, text: bytes = b"") -> None:
+        """Send what waits, and a last text, and close this side's end of the connection."""
+        if text:
+            self._outgoing.put(text)
         self._outgoing.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, so long at most, until all is sent, after `half_close`."""
+        if self.up:
+            self._sent.wait(seconds)
 
     def _run(self) -> None:
         while True:
             stay = Stay()
             try:
                 with connect(self._target) as sock:
-                    stay = Stay(target=self._target, now=time.monotonic(), curious=True, nick=self.nick)
+                    stay = Stay(target=self._target, now=time.monotonic(), curious=True, claim=self.claim)
                     self._visit(Pump(sock, stay), stay)
             except NetworkError as error:
                 stay.end(error)
@@ -82,13 +93,20 @@ class Dialer:
     def _visit(self, pump: Pump, stay: Stay) -> None:
         """Receive until the end."""
         outgoing = self._outgoing = queue.SimpleQueue()
+        self._sent.clear()
         self.up = True
         self.backlog.put(Up(stay))
         try:
-            pump.run(lambda data: self._take(stay, data), iter(outgoing.get, None))
+            pump.run(lambda data: self._take(stay, data), self._texts(outgoing))
         finally:
             self.up = False
             outgoing.put(None)
+
+    def _texts(self, outgoing: "queue.SimpleQueue[bytes | None]") -> Iterator[bytes]:
+        """What is to be sent; each is asked for when the one before is."""
+        while (text := outgoing.get()) is not None:
+            yield text
+        self._sent.set()
 
     def _take(self, stay: Stay, data: bytes) -> None:
         if text := stay.decrypt(data, time.monotonic()):

@@ -6,7 +6,7 @@ from chatctl.wire import Event, Kind, words
 
 _MOST = 10_000  # names kept
 _NUMBER = re.compile(r"(\d{1,9}) users? online")  # how an answer to /who begins; so many lines follow
-_NAME = re.compile(r"(\S+)(?: (?!\(you\))\S+)?( \(you\))?")  # and an address behind a name
+_NAME = re.compile(r"(\S+)(?: (?!\()\S+)?(?: \(no link for \d+ s\))?( \(you\))?")  # and an address behind a name
 
 
 class Members:
@@ -29,10 +29,12 @@ class Members:
             self.users = event.users
         if event.kind is Kind.CONNECTED:
             self._names.clear()
-            self.me = None
+            self.me = event.data.get("you")
         elif event.kind is Kind.RENAMED and event.name:
             self._names.pop(event.name, None)
             self._meet(event.text)
+            if self.me == event.name:
+                self.me = event.text
             if self.whisperer == event.name:
                 self.whisperer = event.text
         elif event.kind is Kind.LEFT and event.name:

@@ -16,7 +16,8 @@ from chatctl.errors import NetworkError
 from chatctl.password import check
 from chatctl.peer.blocking import Pump, connect
 from chatctl.peer.comeback import Comeback
-from chatctl.peer.stay import Stage, Stay, Target
+from chatctl.peer.connection import Target
+from chatctl.peer.stay import Stage, Stay
 from chatctl.peer.typed import lines_of
 from chatctl.wire import Event
 

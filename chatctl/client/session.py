@@ -33,7 +33,6 @@ class Session:
         password: for a room that needs one; None: it is asked for, see `secret`, and again if it is wrong.
         reconnect: come back when a connection is lost.
         wait: try again likewise until this member was inside once.
-        nick: the name to come in with; empty: none.
         note: tells the person something.
 
     ``members``: who is in the room. ``put_back``: has a line edited again; False: another one is.
@@ -46,10 +45,10 @@ class Session:
         *,
         reconnect: bool,
         wait: bool,
-        nick: str = "",
         note: Callable[[str], None],
     ) -> None:
         self.members = Members()
+        self._claim = dialer.claim
         self.put_back: Callable[[str], bool] = lambda text: False
         self._dialer = dialer
         self._password = password
@@ -62,9 +61,10 @@ class Session:
         self._status = "connecting"
         self._trouble = ""  # why there is no connection, as it was said last
         self._entered = False  # at least once
-        self._nameless = not nick  # and it was not told how to have a name
+        self._nameless = not dialer.claim.nick  # and it was not told how to have a name
         self._ignored: dict[str, None] = {}  # whom it has asked the room to hide
         self._acquainted = False  # it has been inside, or was told what may be wrong
+        self._replayed_to = 0  # the number of the newest event that was there before; 0: all that has come
         self._known: set[str] | None = None  # who was there when the connection was lost
         self._here = ""  # who is there now, to be said once what came with it is shown
         self._interrupted = -math.inf  # when Ctrl-C was hit last
@@ -146,7 +146,17 @@ class Session:
 
     def understand(self, data: bytes) -> list[Event]:
         """Take account of what the server says; nothing is its end. Then `answer`."""
-        events = self._stay.understand(data)
+        return self.take_in(self._stay.understand(data))
+
+    def settle(self, mark: Up) -> list[Event] | None:
+        """Go on in plain text, if the server does not know programs; None: that is not known yet."""
+        if mark.stay is not self._stay or not self._stay.undecided:
+            return []
+        events = self._stay.settle()
+        return None if self._stay.undecided else self.take_in(events)
+
+    def take_in(self, events: list[Event]) -> list[Event]:
+        """Take account of some events; return what is to be shown."""
         if self._asking:
             self._stay.ask_again()
         listed = self._stay.question.take()
@@ -156,13 +166,26 @@ class Session:
         for event in (*listed, *events):
             self.members.learn(event)
             if self.members.me and ":" not in self.members.me:
-                self._dialer.nick = self.members.me
+                self._claim.nick = self.members.me
             if event.kind is Kind.CONNECTED:
-                if self._entered and self._ignored:
+                self._replayed_to = 0 if self._claim.resumed else event.data.get("seq", 0)
+                if self._entered and self._ignored and not self._claim.resumed:
                     self._dialer.send("".join(f"/ignore {whom}\n" for whom in self._ignored).encode())
                 self._entered = self._acquainted = True
                 self._status = self._trouble = ""
-        return events
+        return self._marked(events)
+
+    def _marked(self, events: list[Event]) -> list[Event]:
+        """The events, with a line below what was said before this member came, or where something is missing."""
+        if self._claim.missed:
+            text, self._claim.missed = _missing(self._claim.missed), None
+            place = next((place for place, event in enumerate(events, 1) if event.kind is Kind.CONNECTED), 0)
+            return [*events[:place], _noted(text), *events[place:]]
+        if not self._replayed_to or self._claim.seq < self._replayed_to:
+            return events
+        self._replayed_to = 0
+        end = max((place for place, event in enumerate(events, 1) if event.old), default=0)
+        return [*events[:end], _noted("now --"), *events[end:]] if end else events
 
     def answer(self, now: float) -> None:
         """Do what the events of `understand` ask for, once they are shown.
@@ -173,6 +196,7 @@ class Session:
         if self._here:
             self._note(self._here)
             self._here = ""
+        self._name_doubtful()
         if self._nameless and (me := self.members.me) and ":" in me:
             self._note(f"you are {me}: /nick NAME gives you a name")
             self._nameless = False
@@ -199,7 +223,8 @@ class Session:
             NetworkError: it is the end for good.
             PasswordError: the room did not wait any longer for its password.
         """
-        self.doubt()
+        if not mark.stay.program:
+            self.doubt()
         stay, self._stay = mark.stay, Stay(self._password)
         if stay.leaving:
             return None
@@ -234,8 +259,7 @@ class Session:
 
     def leave(self) -> None:
         """Close this side's end of the connection, once everything that was said is sent."""
-        self._stay.leaving = True
-        self._dialer.half_close()
+        self._dialer.half_close(self._stay.part())
 
     @property
     def due(self) -> int:
@@ -244,7 +268,11 @@ class Session:
 
     def doubt(self) -> None:
         """Name the lines that were sent and have not come back."""
-        lines = self._stay.echoes.due
+        self._claim.give_up()
+        self._name_doubtful()
+
+    def _name_doubtful(self) -> None:
+        lines, self._claim.doubtful = self._claim.doubtful, []
         for line in lines[:_NAMED]:
             self._note(f"maybe not sent: {line.decode()}")
         if len(lines) > _NAMED:
@@ -264,6 +292,18 @@ def _size(line: bytes, limit: int, number: int) -> str:
     """That a line is too long: that of a number in a paste, or, 0, the one that was typed."""
     which = f"line {number} of the paste" if number else "the line"
     return f"{which} has {len(line):,} bytes, the room takes {limit:,}"
+
+
+def _noted(text: str) -> Event:
+    """A line of the program's own among those of the room."""
+    return Event(Kind.OTHER, f"-- {text}", text=text)
+
+
+def _missing(events: float) -> str:
+    """How much is not there of what happened meanwhile."""
+    if math.isinf(events):
+        return "the room does not know where you were: lines may be missing"
+    return f"{events:,} {'line is' if events == 1 else 'lines are'} missing here"
 
 
 def _here(names: list[str]) -> str:

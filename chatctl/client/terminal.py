@@ -24,9 +24,9 @@ from chatctl.client.session import Session
 from chatctl.display import Display
 from chatctl.errors import ChatctlError, OutputError
 from chatctl.peer.echoes import LATE
-from chatctl.peer.stay import is_quit
+from chatctl.peer.stay import ANSWER, is_quit
 from chatctl.screen.flusher import Flusher
-from chatctl.wire import Kind
+from chatctl.wire import Event, Kind
 
 if TYPE_CHECKING:
     from chatctl.screen.editor import Editor
@@ -44,15 +44,14 @@ class Terminal:
     Args:
         dialer: is at its first attempt by now, while this module and others load.
         password: for a room that needs one; None: it is asked for.
-        reconnect, wait, nick: see `Session`.
+        reconnect, wait: see `Session`.
         look: of the `Display`.
     """
 
-    def __init__(
-        self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, nick: str, **look: Any
-    ) -> None:
+    def __init__(self, dialer: Dialer, password: bytes | None, *, reconnect: bool, wait: bool, **look: Any) -> None:
+        self._dialer = dialer
         self._backlog = dialer.backlog
-        self._session = Session(dialer, password, reconnect=reconnect, wait=wait, nick=nick, note=self._note)
+        self._session = Session(dialer, password, reconnect=reconnect, wait=wait, note=self._note)
         self._display = Display(**look, width=lambda: os.get_terminal_size(1).columns)
         self._color = bool(look.get("color"))
         self._editor: Editor | None = None  # it takes a while to load
@@ -115,6 +114,8 @@ class Terminal:
             await self._leave()
         finally:
             self._cancel()
+            self._session.leave()
+            self._dialer.wait(_PARTING)
             self._session.doubt()
             if editor.text:
                 self._note(f"not sent: {editor.text}")
@@ -180,7 +181,9 @@ class Terminal:
 
     def _show(self, data: bytes) -> None:
         """Show what the server says, and do what it waits for."""
-        events = self._session.understand(data)
+        self._show_events(self._session.understand(data))
+
+    def _show_events(self, events: list[Event]) -> None:
         if self._session.members.me != self._display.me:
             self._display.me = self._session.members.me
         if text := self._display.text(events, time.time()):
@@ -193,6 +196,7 @@ class Terminal:
             if isinstance(mark, Up):
                 self._session.begin(mark, time.monotonic())
                 asyncio.get_running_loop().call_later(QUIET, self._session.look, mark)
+                asyncio.get_running_loop().call_later(ANSWER, self._settle, mark)
                 return
             self._show(b"")
             delay = self._session.end(mark, time.monotonic())
@@ -201,6 +205,15 @@ class Terminal:
             else:
                 self._start(self._come_back(delay))
         finally:
+            self._refresh()
+
+    def _settle(self, mark: Up) -> None:
+        """Find out whether the server knows programs, after a while that is long enough."""
+        events = self._session.settle(mark)
+        if events is None:
+            asyncio.get_running_loop().call_later(ANSWER, self._settle, mark)
+        elif events:
+            self._show_events(events)
             self._refresh()
 
     async def _come_back(self, delay: float) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 
 from chatctl.errors import unreachable
 from chatctl.keepalive import keep_alive
-from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target
+from chatctl.peer.connection import DEAD, PATIENCE, Target
+from chatctl.peer.stay import Stay
 
 CHUNK = 65536
 """Bytes read at a time."""

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from chatctl.errors import unreachable
 from chatctl.keepalive import keep_alive
-from chatctl.peer.stay import DEAD, PATIENCE, Stay, Target
+from chatctl.peer.connection import DEAD, PATIENCE, Target
+from chatctl.peer.stay import Stay
 
 _FRESH = 5.0  # seconds for which the addresses of a name are not looked up again
 
@@ -91,7 +92,9 @@ class Link(asyncio.Protocol):
                 self._transport.write_eof()
 
     def close(self) -> None:
-        """Close it; the server is told if that can be done at once."""
+        """Close it; the server is told if that can be done at once, and waits for nobody who can say so."""
+        if not self._stay.ended and not self._stay.leaving:
+            self.send(self._stay.part())
         self._stay.end()
         self._write(self._stay.close())
         self._watch(None)

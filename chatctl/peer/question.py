@@ -11,7 +11,7 @@ SMALL = 200
 """Members of a room in which it costs little to ask for all their names."""
 
 _ONLINE = re.compile(r"(\d{1,9}) users? online")  # how the answer begins; so many lines follow
-_NAME = re.compile(r"(\S+)(?: (?!\(you\))\S+)?( \(you\))?")  # and an address behind a name
+_NAME = re.compile(r"(\S+)(?: (?!\()\S+)?(?: \(no link for \d+ s\))?( \(you\))?")  # and an address behind a name
 
 
 class Question:
@@ -49,6 +49,18 @@ class Question:
     def hear(self, events: list[Event]) -> list[Event]:
         """The events that are to be shown: all but those of the answer."""
         return [shown for event in events for shown in self._hear(event)] if self.pending else events
+
+    def listed(self, event: Event) -> bool:
+        """Whether an event is of the answer as programs have it, which has no number, as the question had none."""
+        if event.kind is Kind.WHO and not event.id:
+            self.answer, self._missing = [event], event.users or 0
+        elif event.kind is Kind.LISTED and self._missing:
+            self.answer.append(event)
+            self._missing -= 1
+        else:
+            return False
+        self.pending = self._missing > 0
+        return True
 
     def give_up(self) -> list[Event]:
         """The server does not answer: stop waiting, return what was held back."""

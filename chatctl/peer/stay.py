@@ -15,44 +15,25 @@ these. One thread may decrypt while another one encrypts, and a third understand
 """
 
 import enum
-import errno
-import math
-import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl import wire
 from chatctl.errors import NetworkError, PasswordError
+from chatctl.peer.claim import Claim
+from chatctl.peer.connection import SILENCE, Connection, Target
 from chatctl.peer.echoes import Echoes
+from chatctl.peer.program import Program
 from chatctl.peer.question import Question
 from chatctl.wire import Event, Kind, LineDecoder, Rejected, words
-
-if TYPE_CHECKING:  # who speaks plain text does not wait for it to load
-    import ssl  # noqa: TID251
 
 MAX_LINE = 1024 * 1024
 """Bytes a line may have that is sent, or that the server sends: far more than any server relays."""
 
-PATIENCE = 10.0
-"""Seconds to wait for a connection, and for its handshake."""
+ANSWER = 2.0
+"""Seconds after which a server that has not said hello is one that does not know programs."""
 
-SILENCE = 30.0
-"""Seconds to wait for the server's first line; a TLS port lets a plain client wait for 10."""
-
-DEAD = 60
-"""Seconds after which a server whose machine has gone is given up."""
-
-_REFUSED = re.compile(rf"{words.TOO_LONG} (\d{{1,9}}) bytes")
 _TRIES = 3  # passwords that a server lets somebody try over one connection
 _TOO_LONG = f"(a line of more than {MAX_LINE} bytes was left out)"
 _GIVE_PASSWORD = "give its password by --password-file FILE or in CHATCTL_PASSWORD"
-
-
-class Target(NamedTuple):
-    """A room to connect to: a name or an address, its port, and a `tls.client_context`, or None for plain text."""
-
-    host: str
-    port: int
-    tls: "ssl.SSLContext | None" = None
 
 
 class Stage(enum.Enum):
@@ -65,14 +46,14 @@ class Stage(enum.Enum):
     OPEN = "lines may be sent"
 
 
-class Stay:
+class Stay(Connection):
     """What was sent to a room, what came back, which echoes are due, and how it ended.
 
     ``stage``: until it is `Stage.OPEN`, only what `answer` returns may be sent. ``password``: may be set later.
-    ``deadline``: when the server has been silent for too long; infinity, if it may be silent. ``leaving``: to be set
-    when this member goes, so that the server's end of the connection is no surprise. ``refusal``: what the server said
-    instead of letting the member in. ``ended``: there is no connection any more, or there should be none. ``echoes``:
-    the account of what was said. ``question``: knows what the room calls this member.
+    ``leaving``: to be set when this member goes, so that the server's end of the connection is no surprise.
+    ``refusal``: what the server said instead of letting the member in. ``echoes``: the account of what was said.
+    ``question``: knows what the room calls this member. ``program``: the dialect of programs, once the server has said
+    hello.
 
     Args:
         password: for a room that needs one.
@@ -80,6 +61,8 @@ class Stay:
         now: the time, in seconds of any clock that goes on.
         curious: ask the quiet question, unless the room is large.
         nick: the name to come in with, said before anything else.
+        claim: what the member keeps from one connection to the next, its name too: the server is asked for the dialect
+            of programs, and the stay goes on in plain text where that is not known, see `settle`.
     """
 
     def __init__(
@@ -90,34 +73,26 @@ class Stay:
         now: float = 0.0,
         curious: bool = False,
         nick: str = "",
+        claim: Claim | None = None,
     ) -> None:
+        super().__init__(target, now, b"/json\n" if claim else _call_me(nick))
         self.stage = Stage.WAITING
         self.password = password
         self.leaving = False
         self.refusal: str | None = None
-        self.ended = False
-        self.echoes = Echoes()
+        self.echoes = claim.echoes if claim else Echoes()
+        self.echoes.limit = None  # it may be another server by now
         self.question = Question(wanted=curious)
-        self._error: OSError | NetworkError | None = None
+        self.program: Program | None = None
+        self._claim = claim
+        self._undecided: list[Event] | None = [] if claim else None  # what came before the dialect was known
         self._entered = False
         self._wrong = 0  # passwords, so far
-        self._begun = bool(nick)  # something was sent
-        self._hello = f"/nick {nick}\n".encode() if nick else b""
+        self._begun = bool(nick or claim)  # something was sent
+        self._parting = False  # the server has been told that this member goes, whom nobody has to tell that it does
+        self._due = b""  # what is to be sent as soon as that can be
         self._decoder = LineDecoder(MAX_LINE)
         self._last: Event | None = None
-        self._layer = None
-        self.deadline = now + SILENCE
-        if target and target.tls:
-            from chatctl.layers.handshake import client_layer, client_side
-
-            trouble = f"cannot connect to {target.host} port {target.port}"
-            self.deadline = now + PATIENCE
-            try:
-                self._layer = client_layer(target.tls, target.host, trouble)
-                self._side = client_side(self._layer, trouble)
-                next(self._side)
-            except NetworkError as error:
-                self.end(error)
 
     # Bytes
 
@@ -135,43 +110,6 @@ class Stay:
             self.deadline = now + SILENCE
         return events + self.understand(b"") if self.ended else events
 
-    def decrypt(self, data: bytes, now: float) -> bytes:
-        """Take what came, return the text in it; then send what `encrypt` returns, and look at ``ended``."""
-        if not data:
-            self.end()
-        elif self._layer:
-            data = self._open(data, now)
-        if data:
-            self.deadline = math.inf
-        return data
-
-    def _open(self, data: bytes, now: float) -> bytes:
-        assert self._layer
-        text, shaking = b"", not self._layer.established
-        try:
-            text = self._side.send(data)
-            if self._layer.error:  # behind that text
-                self._side.send(b"")
-        except NetworkError as error:
-            self.end(error)
-        if self._layer.ended:
-            self.end()
-        if shaking and self._layer.established:
-            self.deadline = now + SILENCE
-        return text
-
-    def encrypt(self, text: bytes) -> bytes:
-        """The bytes to be sent for a text, and for what TLS itself has to say; in the order in which they are made."""
-        if not self._layer or self._layer.established:
-            text, self._hello = self._hello + text, b""
-        return self._layer.send(text) if self._layer else text
-
-    def close(self) -> bytes:
-        """The bytes to be sent before this side's end of the connection is closed; nothing can be sent after them."""
-        if self._layer:
-            self._layer.close()
-        return self.encrypt(b"")
-
     # Lines
 
     def send(self, line: bytes, now: float) -> bytes:
@@ -181,11 +119,12 @@ class Stay:
             line = line.removeprefix(b"\xef\xbb\xbf")
             if not line:
                 return b""
-        chat = wire.said(line)
-        if chat is not None:
-            self.echoes.say(chat, now)
-        elif is_quit(line.decode()):
+        if line.startswith(b"/") and is_quit(line.decode()):
             self.leaving = True
+        elif self.program and self._claim:
+            return self._claim.number(line, now)
+        else:
+            self.echoes.say(line, now)
         return line + b"\n"
 
     def answer(self, now: float) -> bytes:
@@ -202,11 +141,24 @@ class Stay:
             self.stage = Stage.ANSWERED
             self._begun = True
             self.deadline = now + SILENCE
-            return self.password + b"\n"
+            return self._take_due() + (self._enter() if self.program else self.password + b"\n")
         if self.question.due:
             self._begun = True
-            return self.question.ask()
-        return b""
+            return self._take_due() + self.question.ask()
+        return self._take_due()
+
+    def _take_due(self) -> bytes:
+        due, self._due = self._due, b""
+        return due
+
+    def _enter(self) -> bytes:
+        assert self._claim
+        return self._claim.enter(self.password if self.program and self.program.needs_password else None)
+
+    def part(self) -> bytes:
+        """The text to be sent before the end when this member goes: else a program would be waited for."""
+        self.leaving = self._parting = True
+        return b"/quit\n" if self.program else b""  # it may be inside already, and not know that yet
 
     def ask_again(self) -> None:
         """Forget a wrong password, so that another may be given: for who types it, after `understand`."""
@@ -214,37 +166,39 @@ class Stay:
             self.password = None
             self.stage = Stage.ASKED
 
+    def settle(self) -> list[Event]:
+        """Go on in plain text, `ANSWER` seconds after the beginning, if the server has not said hello.
+
+        Then send what `answer` returns. A hello that comes later is obeyed all the same.
+        """
+        if self._undecided is None or (self._first and not self.ended):
+            return []
+        events, self._undecided = self._undecided, None
+        if self._claim and not self.ended:  # else what is due can still be said over another connection
+            self._claim.give_up()
+            self._due += _call_me(self._claim.nick)
+        for event in events:
+            self._note(event)
+        return self.question.hear(events)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the server has been asked for the dialect of programs, and not answered."""
+        return self._undecided is not None
+
     def understand(self, text: bytes, *, skim: bool = False) -> list[Event]:
         """The events in a text; no text is its end. Then send what `answer` returns."""
+        me = self._claim.uid if self._claim and self.program else 0
         if skim:
-            text = wire.skimmed(text, begun=self._decoder.begun)
+            text = wire.skimmed(text, begun=self._decoder.begun, me=me)
+        if self.program:
+            self.program.skimming = skim
         items = self._decoder.feed(text) if text else self._decoder.finish()
-        events = [self._event(item) for item in items]
-        if self.question.pending:
+        events = [event for item in items for event in self._events(item)] + ([] if text else self.settle())
+        if self.question.pending and not self.program:
             events = self.question.hear(events) + ([] if text else self.question.give_up())
         self._last = events[-1] if events else self._last
         return events
-
-    # The end
-
-    def end(self, error: OSError | NetworkError | None = None) -> None:
-        """The connection has ended: closed by the server, broken, or, with a `TimeoutError`, at its ``deadline``.
-
-        Only the first end counts.
-        """
-        if self.ended:
-            return
-        self.ended = True
-        self.deadline = math.inf
-        self._error = error
-        if self._layer and not isinstance(error, NetworkError):
-            if not self._layer.established:
-                try:
-                    self._side.throw(error or _cut_off("the server closed the connection"))
-                except NetworkError as failure:
-                    self._error = failure
-            elif not error and not self._layer.ended:
-                self._error = _cut_off("the server ended it without saying so (no close_notify)")
 
     @property
     def trouble(self) -> str:
@@ -262,18 +216,74 @@ class Stay:
     @property
     def unheard(self) -> bool:
         """Whether the connection is in plain text, and the server has said nothing at all."""
-        return self._layer is None and self._last is None and not self.ended
+        return not (self._layer or self._last or self.program or self.ended)
 
     @property
     def final(self) -> str | None:
         """The server's last word, if who gets that must not come back by itself."""
+        if self.program:
+            word = self.program.last_word
+            return word.text if word and not word.data.get("again") else None
         last = self._last
         return last.text if last and last.kind is Kind.ANSWER and last.text.startswith(words.FINAL) else None
 
     # What the server says
 
-    def _event(self, item: bytes | Rejected) -> Event:
-        event = wire.parse(_TOO_LONG if isinstance(item, Rejected) else item.decode())
+    def _events(self, item: bytes | Rejected) -> list[Event]:
+        """What a line tells; nothing, as long as the dialect is not known in which it is to be understood."""
+        line = _TOO_LONG if isinstance(item, Rejected) else item.decode()
+        program = self.program
+        event = wire.parse(line, self._claim.uid if program and self._claim else 0)
+        if self._claim and event.kind is Kind.HELLO and not program:
+            self._greet(self._claim, event)
+            return []
+        if program:
+            return self._heard(program, event)
+        if self._undecided is None:
+            self._note(event)
+            return [event]
+        if event.text.startswith(words.NO_COMMAND):
+            return self.settle()
+        if event.text == words.WRONG_PASSWORD:  # an older server has taken the first line for one
+            return self.settle()
+        self._undecided.append(event)
+        return []
+
+    def _greet(self, claim: Claim, event: Event) -> None:
+        """Enter, now that the server has said hello; before that, nothing was obeyed."""
+        self.program = Program(claim, event.data)
+        self._undecided = None
+        self._entered = False
+        self._due = b""
+        self.stage = Stage.ASKED if self.program.needs_password else Stage.WAITING
+        if self.stage is Stage.WAITING:
+            self._due = self._enter()
+
+    def _heard(self, program: Program, event: Event) -> list[Event]:
+        """The same of a line that is told to a program."""
+        before = program.inside
+        if self.question.listed(event):
+            return []
+        try:
+            shown = program.hear(event, self._now)
+        except NetworkError as fault:
+            self.end(fault)
+            return []
+        if program.inside and not before:
+            self._entered = True
+            self.question.me = event.data["you"]
+            self.refusal = None
+            self.stage = Stage.OPEN
+            self.question.welcome(event.users or 0)
+            self._due += program.again
+        elif not before and event.kind in (Kind.ERROR, Kind.BYE):
+            self._answered(event.text)
+        if event.kind is Kind.RENAMED and self._claim and event.uid == self._claim.uid:
+            self._claim.nick = self.question.me = event.text
+        return [shown] if shown and not (self._parting and event.kind is Kind.BYE) else []
+
+    def _note(self, event: Event) -> None:
+        """Take account of a line of the plain dialect."""
         if event.kind is Kind.OWN:
             self.echoes.hear(event.text.encode())
         elif event.kind is Kind.CONNECTED:
@@ -282,13 +292,12 @@ class Stay:
             self.refusal = None
         elif event.kind is Kind.ANSWER and (renamed := words.RENAMED.fullmatch(event.text)):
             self.question.me = renamed[1]
-        elif event.kind is Kind.ANSWER and (refused := _REFUSED.fullmatch(event.text)):
-            self.echoes.refuse(int(refused[1]))
+        elif event.kind is Kind.ANSWER:
+            self.echoes.answer(event.text)
         if not self._entered and event.kind is Kind.ANSWER:
             self._answered(event.text)
         else:
             self.stage = Stage.OPEN
-        return event
 
     def _answered(self, text: str) -> None:
         """Understand what the server itself says to who is not inside."""
@@ -302,11 +311,11 @@ class Stay:
             self.stage = Stage.WAITING
 
 
+def _call_me(nick: str) -> bytes:
+    """The text by which one has a name."""
+    return f"/nick {nick}\n".encode() if nick else b""
+
+
 def is_quit(line: str) -> bool:
     """Whether a line that is sent asks the server to end the stay."""
     return line.split()[:1] == ["/quit"]
-
-
-def _cut_off(reason: str) -> ConnectionResetError:
-    """The error for an end of the connection that TLS was not told of."""
-    return ConnectionResetError(errno.ECONNRESET, reason)

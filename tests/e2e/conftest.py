@@ -21,7 +21,6 @@ from tests.e2e.screen import Place
 from tests.rooms import COMMAND, PATIENCE, Room, environment
 
 WELCOME = "> Connected to the chat server (1 user online)"
-ASKED = "! this room needs a password: send it as your first line"
 
 
 _ERASED = re.compile(r".*\x1b\[J(\x1b\[[\d;?]*\w)*")  # a prompt, and how a line takes its place
@@ -106,6 +105,17 @@ class Program:
     def tell(self, *lines: str) -> None:
         """Send lines as the server."""
         self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
+
+    def be_plain(self) -> None:
+        """Know nothing of programs, as an older server."""
+        assert self.hear() == "/json"
+        self.tell("! no such command: /json (try /help; //text says /text)")
+
+    def meet(self, listening: socket.socket) -> None:
+        """Take its next connection, likewise."""
+        self.sock, _ = listening.accept()
+        self.said = self.sock.makefile("rb")
+        self.be_plain()
 
     def hear(self) -> str:
         """The next line that the program has sent, or "" when there is none."""

@@ -20,6 +20,7 @@ import pyte
 from tests.rooms import COMMAND, PATIENCE, environment
 
 WELCOME = "> Connected to the chat server (3 users online)"
+ASKED = "! this room needs a password: send it as your first line"
 
 
 class Screen:
@@ -204,15 +205,24 @@ class Far:
         self.sock = sock
         sock.settimeout(PATIENCE)
         self._said = sock.makefile("rb")
+        self._is_plain = False
 
     def tell(self, *lines: str) -> None:
         self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
 
     def welcome(self, name: str = "") -> None:
         """Let the client in, and tell it quietly what it is called here: by its address, or another name."""
+        self.be_plain("! no such command: /json (try /help; //text says /text)")
         self.tell(WELCOME)
         assert self.hear() == "/who"
         self.tell("! 1 user online", f"! {name or ':'.join(map(str, self.sock.getpeername()))} (you)")
+
+    def be_plain(self, answer: str) -> None:
+        """Know nothing of programs, and say so to a client that asks for them first, as an older server does."""
+        if not self._is_plain:
+            assert self.hear() == "/json"
+            self.tell(answer)
+            self._is_plain = True
 
     def hear(self) -> str:
         """The next line of the client, or "" at its end."""
@@ -240,6 +250,8 @@ class Place:
             far.welcome()
         elif greeting:
             far.tell(greeting)
+        if greeting == ASKED:
+            far.be_plain("! wrong password")
         return far
 
     def shut(self) -> None:

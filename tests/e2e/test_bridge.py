@@ -19,6 +19,7 @@ def event(bot: Program) -> tuple[str, Any]:
 def test_both_ways(program: Callable[..., Program]) -> None:
     """Each line is said when it comes, each event is shown when it happens, in any order; it leaves with its input."""
     bot = program("bot", "--json")
+    bot.be_plain()
     bot.tell(WELCOME)
     assert event(bot) == ("connected", 1)
     for number in range(3):  # nobody has given it a line yet
@@ -44,6 +45,7 @@ def test_both_ways(program: Callable[..., Program]) -> None:
 def test_the_room_goes_away(program: Callable[..., Program]) -> None:
     """It ends, and with it its output, though its input stays open and silent."""
     bot = program("bot", "--json")
+    bot.be_plain()
     bot.tell(WELCOME, "! server shutting down")
     bot.hang_up()
     shown = [json.loads(line)["kind"] for line in bot.stdout]
@@ -57,14 +59,14 @@ def test_the_room_goes_away(program: Callable[..., Program]) -> None:
 def test_the_room_comes_back(program: Callable[..., Program], listening: socket.socket) -> None:
     """With --reconnect it goes on: what it was given meanwhile is said, and it shows that it is connected again."""
     bot = program("bot", "--json", "--reconnect")
+    bot.be_plain()
     bot.tell(WELCOME)
     assert event(bot) == ("connected", 1)
     bot.hang_up()
     assert bot.process.stderr
     assert re.fullmatch(rb"chatctl bot: the server went away: again in [12] s\n", bot.process.stderr.readline())
     bot.type("a", "b")
-    bot.sock, _ = listening.accept()
-    bot.said = bot.sock.makefile("rb")
+    bot.meet(listening)
     bot.tell(WELCOME)
     assert event(bot) == ("connected", 1)
     for line in "ab":
@@ -83,7 +85,7 @@ def test_a_line_that_is_too_long(room: Room) -> None:
     shown = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(event["kind"], event["text"]) for event in shown[1:]] == [
         ("own", "before"),
-        ("answer", "line too long, not sent: it may have 4096 bytes"),
+        ("error", "line too long, not sent: it may have 4096 bytes"),
         ("own", "behind"),
     ]
     assert (done.returncode, done.stderr) == (3, "chatctl bot: 1 of 3 lines were not echoed\n")

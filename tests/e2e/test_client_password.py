@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.e2e.conftest import ASKED, WELCOME, Program, Window
+from tests.e2e.conftest import WELCOME, Program, Window
+from tests.e2e.screen import ASKED
 from tests.rooms import PATIENCE
 
 WRONG = "! wrong password"

@@ -16,7 +16,8 @@ import pytest
 import trustme
 
 from chatctl.layers.tls import TLS, server_context
-from tests.e2e.conftest import ASKED, WELCOME, Program, run
+from tests.e2e.conftest import WELCOME, Program, run
+from tests.e2e.screen import ASKED
 from tests.rooms import COMMAND, PATIENCE, environment
 
 GARBAGE = b"\x17\x03\x03\x00\x20" + b"x" * 32  # what looks like a record

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatctl.server import MODES
-from tests.e2e.conftest import ASKED, run
-from tests.e2e.screen import Place, Screen
+from tests.e2e.conftest import run
+from tests.e2e.screen import ASKED, Place, Screen
 from tests.rooms import COMMAND, PATIENCE, Peer, Room, environment
 
 
@@ -124,6 +124,7 @@ def test_a_name_is_kept_over_connections(place: Place, screen: Callable[..., Scr
     client.until_text("you are carol now")
     far.close()
     far = place.accept("")
+    far.be_plain("! no such command: /json")
     assert far.hear() == "/nick carol"
 
 
@@ -196,7 +197,7 @@ def test_json(room: Room) -> None:
     ) as bot:
         assert bot.stdin
         assert bot.stdout
-        seen = [json.loads(bot.stdout.readline()) for _ in range(2)]
+        seen = [json.loads(bot.stdout.readline())]
         peer = room.peer()
         peer.say("/nick bob", "/me waves", "/msg robot psst")
         seen += [json.loads(bot.stdout.readline()) for _ in range(4)]
@@ -204,10 +205,11 @@ def test_json(room: Room) -> None:
         assert bot.wait(PATIENCE) == 0
     assert [(row["kind"], row["from"], row["text"], row["to"]) for row in seen] == [
         ("connected", None, "", None),
-        ("answer", None, "you are robot now", None),
         ("entered", peer.name, "", None),
         ("renamed", peer.name, "bob", None),
         ("action", "bob", "waves", None),
         ("private", "bob", "psst", None),
     ]
+    assert [row["uid"] - seen[1]["uid"] for row in seen[1:]] == [0] * 4
+    assert [row["seq"] and row["seq"] - seen[0]["seq"] for row in seen] == [0, 1, 2, 3, None]
     assert os.environ.get("CHATCTL_NICK") is None

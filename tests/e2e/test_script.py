@@ -202,12 +202,18 @@ def test_json(room: Room, script: Callable[[str], str]) -> None:
     for event in events:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", event.pop("time"))
         assert event.pop("bot") == 1
+    numbers = [event.pop("seq") for event in events]
+    counted = [number for number in numbers if number]
+    assert counted == list(range(counted[0], counted[0] + len(counted)))
+    uids, ids = [event.pop("uid") for event in events], [event.pop("id") for event in events]
+    assert [number for number in ids if number] == [1, 2]
+    assert len({uid for uid in uids if uid}) == 3
     kinds = {"kind": "", "from": None, "text": "", "users": None, "to": None}
     assert [event for event in events if "fence" not in event["text"]] == [
         kinds | {"kind": "connected", "users": 2},
-        kinds | {"kind": "answer", "text": "2 users online"},
-        kinds | {"kind": "answer", "text": peer.name},
-        kinds | {"kind": "answer", "text": f"{name} (you)"},
+        kinds | {"kind": "who", "text": "2 users online", "users": 2},
+        kinds | {"kind": "member", "from": peer.name, "text": peer.name},
+        kinds | {"kind": "member", "from": name, "text": f"{name} (you)"},
         kinds | {"kind": "own", "text": "안녕"},
         kinds | {"kind": "entered", "from": visitor.name, "users": 3},
         kinds | {"kind": "message", "from": peer.name, "text": "hi\ty"},
@@ -429,6 +435,7 @@ def test_another_address(
 ) -> None:
     """Behind NAT {me} is what the room says; where it does not say, it is the own address, and nothing is swallowed."""
     bot = program("bot", "--script", script(f"{before}\nsend I am {{me}}"), "--json")
+    bot.be_plain()
     bot.tell(WELCOME)
     assert bot.hear() == "/who"
     bot.tell(*answer)
@@ -454,11 +461,11 @@ def test_reconnecting(program: Callable[..., Program], listening: socket.socket,
     """A script goes on where it was, over another connection; what was lost is not said twice, but missing."""
     path = script("send a\nexpect go within 20\nsend b\nexpect own b")
     bot = program("bot", "--script", path, "--reconnect")
+    bot.be_plain()
     bot.tell(WELCOME)
     assert bot.hear() == "a"
     bot.hang_up()
-    bot.sock, _ = listening.accept()
-    bot.said = bot.sock.makefile("rb")
+    bot.meet(listening)
     bot.tell(WELCOME, "[a:1] go")
     assert bot.hear() == "b"
     bot.tell("[You] b")
@@ -477,12 +484,12 @@ def test_speaking_while_there_is_no_connection(
     """What is said meanwhile is said over the next connection, in order."""
     path = script("send a\nwait 0.3\nsend b\nsend c\nstay 0.2\nsend d")
     bot = program("bot", "--script", path, "--reconnect", "--wait-for-echo")
+    bot.be_plain()
     bot.tell(WELCOME)
     assert bot.hear() == "a"
     bot.tell("[You] a")
     bot.hang_up()
-    bot.sock, _ = listening.accept()
-    bot.said = bot.sock.makefile("rb")
+    bot.meet(listening)
     bot.tell(WELCOME)
     for line in "bcd":
         assert bot.hear() == line
@@ -509,6 +516,7 @@ def test_reconnecting_before_there_is_a_server(script: Callable[[str], str]) -> 
         with socket.create_server(("127.0.0.1", port)) as listening:
             peer, _ = listening.accept()
             with peer:
+                assert peer.recv(100) == b"/json\n"
                 peer.sendall(f"{WELCOME}\n! kicked\n".encode())
         assert bot.wait(PATIENCE) == 1
         assert bot.stderr.read().endswith("a.chat:1: the server went away\n")

@@ -11,8 +11,8 @@ from chatctl.bot.member import Member
 from chatctl.bot.speech import Pace
 from chatctl.bot.unread import Memory
 from chatctl.peer.comeback import Comeback
+from chatctl.peer.connection import Target
 from chatctl.peer.looped import Connector
-from chatctl.peer.stay import Target
 from tests.rooms import PATIENCE
 
 
@@ -26,6 +26,7 @@ async def end_offline(listening: socket.socket, lines: list[bytes]) -> bool:
         None,
         bot,
         nick="",
+        claim=None,
         reconnect=True,
         show=None,
         note=lambda message: lost.set(),

@@ -1,6 +1,7 @@
 """A person's stay over several connections: no thread, no screen, and a clock that the test makes up."""
 
-from typing import cast
+import json
+from typing import Any, cast
 
 import pytest
 
@@ -8,6 +9,7 @@ from chatctl.client import UNHEARD
 from chatctl.client.dialer import Dialer, Down, Up
 from chatctl.client.session import Session
 from chatctl.errors import NetworkError, PasswordError
+from chatctl.peer.claim import Claim
 from chatctl.peer.comeback import STEADY
 from chatctl.peer.stay import MAX_LINE, Stay
 from chatctl.wire import answer
@@ -21,15 +23,15 @@ class Line:
 
     def __init__(self) -> None:
         self.up = False
-        self.nick = ""
+        self.claim = Claim()
         self.sent: list[bytes | None] = []
         self.dialed = 0
 
     def send(self, text: bytes) -> None:
         self.sent.append(text)
 
-    def half_close(self) -> None:
-        self.sent.append(None)
+    def half_close(self, text: bytes = b"") -> None:
+        self.sent += [text, None] if text else [None]
 
     def dial(self) -> None:
         self.dialed += 1
@@ -54,10 +56,12 @@ class Person:
         return free
 
     def begin(self, *said: bytes, now: float = 0.0) -> None:
-        """A connection begins, in which the server says something."""
-        self.stay = Stay(curious=True)
+        """A connection to a server without programs begins, in which it says something."""
+        self.stay = Stay(curious=True, claim=self.line.claim)
         self.line.up = True
         self.session.begin(Up(self.stay), now)
+        assert self.stay.encrypt(b"") == b"/json\n"
+        self.session.settle(Up(self.stay))
         for text in said:
             self.session.understand(text)
             self.session.answer(now)
@@ -262,14 +266,14 @@ def test_a_name_is_kept() -> None:
     person = inside()
     person.session.say("/nick alice", 0.0)
     person.session.understand(answer("you are alice now"))
-    assert (person.session.members.me, person.line.nick) == ("alice", "alice")
+    assert (person.session.members.me, person.line.claim.nick) == ("alice", "alice")
     person.session.say("/ignore bob", 0.0)
     person.session.say("/ignore eve", 0.0)
     person.session.say("/unignore bob", 0.0)
     person.lose()
     person.line.sent.clear()
     person.begin(WELCOME)
-    assert person.line.sent == [b"/ignore eve\n", b"/who\n"]
+    assert person.line.sent == [b"/ignore eve\n", b"/nick alice\n/who\n"]
 
 
 @pytest.mark.parametrize(("now", "told"), [(["a:1", "c:3"], False), (["a:1"], True), (["a:1", "c:3", "d:4"], True)])
@@ -396,3 +400,68 @@ def test_what_may_be_lost() -> None:
     person.session.say("\n".join("abcdefg"), 0.0)
     person.lose()
     assert person.notes[:6] == [*(f"maybe not sent: {line}" for line in "abcde"), "maybe not sent: 2 more lines"]
+
+
+def program(person: Person, seq: int, *events: str, now: float = 0.0, **keys: Any) -> list[str]:
+    """A connection to a server that knows programs begins; what is shown of the welcome and what follows."""
+    person.stay = Stay(curious=True, claim=person.line.claim)
+    person.line.up = True
+    person.session.begin(Up(person.stay), now)
+    person.stay.encrypt(b"")
+    hello = {"kind": "hello", "v": 1, "server": "chatctl", "password": False, "line": 4096, "grace": 60}
+    welcome = {"kind": "welcome", "time": "2026-11-24T12:00:00Z", "uid": 7, "you": "alice", "users": 2, "first": 1}
+    welcome |= {"epoch": "abcdefgh", "from": seq + 1, "seq": seq, "resumed": False, "taken": 0, "keeps": "nothing"}
+    data = "".join(f"{each}\n" for each in (json.dumps(hello), json.dumps(welcome | keys), *events))
+    shown = [event.line for event in person.session.understand(data.encode())]
+    person.session.answer(now)
+    return shown
+
+
+def said(seq: int, text: str) -> str:
+    head = {"seq": seq, "time": "2026-11-24T12:00:00Z", "kind": "message", "uid": 8, "from": "bob"}
+    return json.dumps(head | {"text": text})
+
+
+def test_what_was_said_before() -> None:
+    """A line stands below it; where nothing was, none does."""
+    connected = "> Connected to the chat server (2 users online)"
+    person = Person()
+    shown = program(person, 2, said(1, "a"), said(2, "b"), said(3, "c"), **{"from": 1})
+    assert shown == [connected, "[bob] a", "[bob] b", "-- now --", "[bob] c"]
+    assert program(Person(), 2, said(3, "c")) == [connected, "[bob] c"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "note"),
+    [
+        ({"from": 3}, None),
+        ({"from": 4}, "-- 1 line is missing here"),
+        ({"from": 9}, "-- 6 lines are missing here"),
+        ({"epoch": "zzzzzzzz"}, "-- the room does not know where you were: lines may be missing"),
+    ],
+)
+def test_what_is_missing(keys: dict[str, Any], note: str | None) -> None:
+    """It is said where it is missing, and nothing is, where nothing is."""
+    person = Person()
+    program(person, 2)
+    person.lose()
+    shown = program(person, 9, **({"resumed": True} | keys))
+    assert shown[1:] == ([note] if note else [])
+
+
+def test_what_is_sent_again() -> None:
+    """In the account of one's own lines a loss leaves no trace, unless the server was started anew."""
+    person = Person()
+    program(person, 2)
+    assert person.session.say("hi", 0.0)
+    person.lose()
+    assert person.notes == ["the server went away"]
+    program(person, 2, resumed=True)
+    assert (person.line.sent[-1] or b"").endswith(b"\n/id 1 hi\n/who\n")
+    assert person.session.due == 1
+    person.lose()
+    program(person, 1, epoch="zzzzzzzz")
+    assert person.notes[-1] == "maybe not sent: hi"
+    assert person.session.due == 0
+    person.session.leave()
+    assert person.line.sent[-2:] == [b"/quit\n", None]

@@ -10,8 +10,9 @@ import pytest
 from chatctl.errors import PasswordError
 from chatctl.layers.tls import TLS, server_context
 from chatctl.peer.comeback import Comeback
+from chatctl.peer.connection import PATIENCE, SILENCE, Target
 from chatctl.peer.echoes import OVERDUE, WINDOW
-from chatctl.peer.stay import MAX_LINE, PATIENCE, SILENCE, Stage, Stay, Target
+from chatctl.peer.stay import MAX_LINE, Stage, Stay
 from chatctl.wire import Kind, answer
 from chatctl.wire.words import NEEDS_PASSWORD, WRONG_PASSWORD
 from tests.rooms import Certificates
