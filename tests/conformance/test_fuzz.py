@@ -32,6 +32,14 @@ FRAGMENTS = [
     b"//quit\n",
     b"/quit\n",
     b"/kick me\n",
+    b"/json\n",
+    b"/enter {}\n",
+    b'/enter {"secret":"aaaaaaaaaaaaaaaaaaaaaa","after":3,"history":9}\n',
+    b'/json\n/enter {"secret":"aaaaaaaaaaaaaaaaaaaaaa"}\n/id 1 one\n/id 2 two\n',
+    b'/json\n/enter {"secret":"bbbbbbbbbbbbbbbbbbbbbb","epoch":"aaaaaaaa"}\n/id 1 one\n',
+    b"/enter [1,2]\n/enter " + b"[" * 4_000 + b"\n",
+    b"/id 3 three\n/id 3 three\n/id 9007199254740992 x\n/id 4 /quit\n",
+    b"/history 9 before 5\n",
     b"\x16\x03\x01\x00\xf1\x01",
     b"GET / HTTP/1.1\r\n",
     b"POST /" + b"y" * 5_000,
@@ -74,7 +82,7 @@ def check(lines: list[str], users: int) -> int:
 
 def test_bytes_of_every_kind(start: Start) -> None:
     """Whatever comes, the others see whole clean lines and exact counts, and the server goes on and ends well."""
-    room = start("--max-lag", "65536", "--rate", "5000", "--burst", "3000")
+    room = start("--max-lag", "65536", "--rate", "5000", "--burst", "3000", "--grace", "50ms")
     witness = room.peer()
     users = 1
 
