@@ -13,7 +13,7 @@ from typing import Any
 
 from chatctl.errors import NetworkError
 from chatctl.peer.claim import Claim
-from chatctl.wire import Event, Kind
+from chatctl.wire import Event, Kind, clean
 from chatctl.wire.text import old
 
 _NOT_SHOWN = (Kind.HELLO, Kind.ACK, Kind.IGNORED, Kind.UNKNOWN, Kind.EPOCH, Kind.RESTARTED)
@@ -62,7 +62,8 @@ class Program:
                 claim.give_up()
         elif self._listed and event.seq:
             self._listed -= 1
-            return old(event)
+            name = event.name or clean(str(event.data.get("from", "")))  # one's own has none else
+            return old(event._replace(name=name))
         elif event.seq:
             self._count(event.seq)
         if event.kind is Kind.HISTORY:

@@ -196,9 +196,10 @@ def test_history_in_its_frame() -> None:
     """Old lines that were asked for say so, and are no events of the present."""
     claim = Claim("alice")
     stay = begin(claim, welcome(30))
-    frame = {"kind": "history", "count": 1, "of": 9, "first": 4, "id": 1}
-    first, old = stay.receive(told(frame, message(4, "then")), 0.0)
+    frame = {"kind": "history", "count": 2, "of": 9, "first": 4, "id": 1}
+    first, old, own = stay.receive(told(frame, message(4, "then"), message(5, "mine", 7)), 0.0)
     assert (first.kind, old.kind, old.old) == (Kind.HISTORY, Kind.OLD, True)
+    assert (old.line[19:], own.line[19:]) == ("[n8] then", "[n7] mine")
     assert shown(stay, message(31, "now")) == ["[n8] now"]
 
 
