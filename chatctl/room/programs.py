@@ -140,10 +140,11 @@ class Programs(Lobby[M]):
         place = ledger.places.find(digest)
         if place and place.pace:
             member.bucket, member.renamed = place.pace
-        person, here = ledger.people.get(place.uid if place else 0), self.person(member)
+        here = self.person(member)
         if here and place:  # what it was so far, before it said late that it is a program, it is no longer
             self.post(Left(here.uid))
             here = None
+        person = ledger.people.get(place.uid) if place else None  # only now: who was let in first may have its seat
         name, refused = self._entry_name(member, entry.nick, place)
         if person:
             refused = None  # it is called what it was called

@@ -356,6 +356,27 @@ def test_late_back_to_its_place() -> None:
     assert drain(other) == "[alice] hi\n"
 
 
+def test_late_back_to_a_place_whose_seat_is_taken_meanwhile() -> None:
+    """Who is silent is let in before the address leaves, and may have the seat of who comes back: that one is woken."""
+    guests = Programs(max_users=3)
+    other = guests.join("a:1")
+    alice, (welcome,) = guests.enter(nick="alice", secret=SECRETS[0])
+    late = guests.join("b:2")
+    guests.lose(alice)
+    guests.hear(late, "/json")
+    guests.room.join(guests.arrive("c:3"), guests.now)
+    drain(other)
+    back, *_ = guests.hear(late, f'/enter {{"secret":"{SECRETS[0]}"}}')
+    assert (back["kind"], back["uid"], back["you"], back["users"]) == ("welcome", welcome["uid"], "alice", 3)
+    assert drain(other).splitlines() == [
+        "< The user alice left (2 users online)",
+        "> New user c:3 entered (3 users online)",
+        "< The user b:2 left (2 users online)",
+        "> New user alice entered (3 users online)",
+    ]
+    assert kinds(guests.hear(late, "/id 1 hi")) == ["message"]
+
+
 def test_late_and_far_behind() -> None:
     """Who has not read what it was owed is to do that first."""
     guests = Programs()
@@ -465,8 +486,7 @@ def test_a_name_wakes_with_its_place() -> None:
     assert back["you"] == "alice"
     guests.lose(again)
     guests.now += 61.0
-    assert kinds(guests.hear(thief, "/id 1 /nick alice")) == ["renamed", "ack"] or True
-    drain(thief)
+    assert kinds(guests.hear(thief, "/id 1 /nick alice")) == ["entered", "left", "renamed", "ack"]
     awake, (back, *_, error) = guests.enter(secret=SECRETS[0])
     assert back["you"] == str(awake.address)
     assert (error["code"], error["text"]) == ("taken", "alice is taken")
