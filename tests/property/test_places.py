@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from chatctl.room.limits import Limits
 from chatctl.room.room import Room
-from chatctl.room.stages import GONE, INSIDE, Member
+from chatctl.room.stages import GONE, INSIDE, SILENT, Member
 from chatctl.wire import Address
 
 GRACE = 60.0
@@ -45,6 +45,7 @@ class PlacesMachine(RuleBasedStateMachine):
         self.lines: list[str] = []
         self.watcher = Client(9)
         self.enter(self.watcher, {"nick": "watcher"})
+        self.silent: list[Member] = []
         self.expected: list[str] = []  # what was said, as the watcher must see it
 
     def arrive(self) -> Member:
@@ -60,9 +61,9 @@ class PlacesMachine(RuleBasedStateMachine):
             data += taken
         return data.decode().splitlines()
 
-    def enter(self, client: Client, keys: dict[str, Any]) -> None:
-        """A new link; whatever comes is taken in."""
-        member = self.arrive()
+    def enter(self, client: Client, keys: dict[str, Any], member: Member | None = None) -> None:
+        """A link, a new one if none is given; whatever comes is taken in."""
+        member = member or self.arrive()
         self.room.receive(member, f"/json\n/enter {json.dumps(keys)}\n".encode(), self.now)
         _, welcome, *events = [json.loads(line) for line in self.drain(member)]
         if welcome["kind"] == "bye":
@@ -104,9 +105,12 @@ class PlacesMachine(RuleBasedStateMachine):
     @rule(number=CLIENTS)
     def come(self, number: int) -> None:
         """Enter, come back, or come twice."""
-        client = self.clients[number]
-        keys = {"nick": f"n{number}x", "secret": client.secret}
-        self.enter(client, keys | ({"epoch": "abcdefgh", "after": client.seq} if client.entered else {}))
+        self.come_by(self.clients[number])
+
+    def come_by(self, client: Client, member: Member | None = None) -> None:
+        """Show its secret, by a link that is inside already or by a new one."""
+        keys = {"nick": f"n{client.number}x", "secret": client.secret}
+        self.enter(client, keys | ({"epoch": "abcdefgh", "after": client.seq} if client.entered else {}), member)
 
     @rule(number=CLIENTS, lines=st.integers(1, 3))
     def say(self, number: int, lines: int) -> None:
@@ -161,7 +165,7 @@ class PlacesMachine(RuleBasedStateMachine):
         self.room.receive(self.plain, b"plain\n", self.now)
         self.expected.append("10.0.0.1:1 plain")
 
-    @precondition(lambda self: len(self.room.ledger.people) < 6)
+    @precondition(lambda self: len(self.room.ledger.people) + len(self.room.at(SILENT)) < 6)
     @rule()
     def a_newcomer(self) -> None:
         """Somebody without a place comes and goes."""
@@ -169,6 +173,29 @@ class PlacesMachine(RuleBasedStateMachine):
         self.room.receive(member, b"hello\n", self.now)
         self.expected.append(f"10.0.0.1:{self.port} hello")
         self.room.leave(member, self.now, "left")
+
+    @rule()
+    def somebody_silent(self) -> None:
+        """A newcomer whom whatever happens next lets in, if there is room, and who has no place."""
+        self.silent.append(self.arrive())
+
+    @rule()
+    def the_silent_go(self) -> None:
+        while self.silent:
+            self.room.leave(self.silent.pop(), self.now, "left")
+
+    @precondition(lambda self: len(self.room.ledger.people) < 6)
+    @rule(number=CLIENTS, meanwhile=st.booleans())
+    def come_late(self, number: int, meanwhile: bool) -> None:
+        """Be greeted as an address, and then enter, come back, or come twice; somebody silent may come before that."""
+        client = self.clients[number]
+        member = self.arrive()
+        self.room.no_word(member, self.now)
+        if member.stage is INSIDE:
+            self.drain(member)
+            if meanwhile:
+                self.somebody_silent()
+            self.come_by(client, member)
 
     @invariant()
     def all_see_the_same(self) -> None:
@@ -196,6 +223,7 @@ class PlacesMachine(RuleBasedStateMachine):
     def people_are_who_has_not_left(self) -> None:
         ledger = self.room.ledger
         linked = {client.link.uid for client in self.clients if client.link} | {1, 2}
+        linked |= {member.uid for member in self.silent if member.stage is INSIDE}
         assert set(ledger.people) == linked | set(ledger.held)
         assert not linked & set(ledger.held)
         assert sum(ledger.hosts.values()) == len(ledger.people) <= 6
