@@ -137,7 +137,7 @@ class Endings(Generic[M]):
         if person.place:
             self.ledger.places.end(person.place, word, now + self._grace, now)
         self.cut[reason.partition(":")[0]] += 1
-        self.post(Left(person.uid, _FOR_GOOD[word.code]))
+        self.ledger.post(Left(person.uid, _FOR_GOOD[word.code]), now)  # before somebody who is let in takes its seat
 
     def _turn_away(self, member: M, word: Farewell, reason: str = "") -> None:
         self.give(member, member.log.dialect.farewell(word, number=member.number))

@@ -377,6 +377,20 @@ def test_late_back_to_a_place_whose_seat_is_taken_meanwhile() -> None:
     assert kinds(guests.hear(late, "/id 1 hi")) == ["message"]
 
 
+def test_a_kick_in_a_full_room_is_one() -> None:
+    """Who is silent is not let in before that, and so has nobody leave for another reason."""
+    guests = Programs(max_users=2)
+    other = guests.join("a:1")
+    alice, (welcome,) = guests.enter(nick="alice", secret=SECRETS[0])
+    guests.lose(alice)
+    guests.room.join(guests.arrive("c:3"), guests.now)
+    drain(other)
+    word = Farewell("kicked", "kicked")
+    guests.room.end(guests.room.ledger.people[welcome["uid"]], guests.now, word, "kicked")
+    assert drain(other) == "< The user alice left (1 user online)\n"
+    assert guests.room.ledger.places.asleep == 0
+
+
 def test_late_and_far_behind() -> None:
     """Who has not read what it was owed is to do that first."""
     guests = Programs()
