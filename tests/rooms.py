@@ -31,6 +31,7 @@ from chatctl.layers.certificate import fingerprint
 from chatctl.room.limits import Limits
 from chatctl.server import build, operation
 from chatctl.server.base import DEFAULT_USERS, Server
+from chatctl.server.store import Bounds
 
 COMMAND = [sys.executable, "-m", "chatctl"]
 
@@ -524,6 +525,14 @@ class Room(AnyRoom):
             self.process.wait()
             raise
 
+    def crash(self) -> None:
+        """End the server by SIGKILL, or note that it has ended so."""
+        self.process.kill()
+        assert self.process.wait(PATIENCE) == -signal.SIGKILL
+        self.close_peers()
+        for pipe in self._pipes:
+            pipe.close()
+
     def stop(self) -> None:
         """End the server, which must do so in good order and without a word on stderr beyond its log."""
         self.close_peers()
@@ -571,6 +580,8 @@ class ThreadRoom(AnyRoom):
             password_file=options["password_file"],
             certified=options["tls_client_ca"] is not None,
             transcript=options["transcript"],
+            store=options["store"],
+            bounds=Bounds(options["store_size"], options["store_days"]),
         )
         super().__init__(
             self._server.listener.port,

@@ -67,6 +67,26 @@ from chatctl.cli.options import Number, Rate, Size, Time, address, network, plac
     help="Lines that the room keeps in memory for /history and /search, 1 MiB of them at most; 0 means none.",
 )
 @option(
+    "--store",
+    metavar="DIR",
+    help="Keep what is said, places and bans in DIR, so that the room goes on after a restart; chatctl log prints it.",
+)
+@option(
+    "--store-size",
+    type=Size("1MiB", "1024GiB"),
+    default="64MiB",
+    show_default=True,
+    help="How much of it to keep; the oldest goes first.",
+)
+@option(
+    "--store-days",
+    metavar="DAYS",
+    type=Number("0"),
+    default=0,
+    show_default=True,
+    help="Keep it for so many days; 0 means until --store-size is reached.",
+)
+@option(
     "--grace",
     type=Time("0", "86400"),
     default="60",
@@ -182,6 +202,8 @@ def command(host: str | None, port: int | None, mode: str, verbose: bool, quiet:
 
     from chatctl.room.limits import Limits
     from chatctl.server import serve
+    from chatctl.server.store import Bounds
 
+    bounds = Bounds(options.pop("store_size"), options.pop("store_days"))
     limits = Limits(**{field.name: options.pop(field.name) for field in fields(Limits)})
-    serve(host, port, mode, limits, **options, verbosity=verbose - quiet)
+    serve(host, port, mode, limits, **options, bounds=bounds, verbosity=verbose - quiet)

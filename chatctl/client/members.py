@@ -30,6 +30,8 @@ class Members:
         if event.kind is Kind.CONNECTED:
             self._names.clear()
             self.me = event.data.get("you")
+        elif event.kind is Kind.RESTARTED:
+            self._names.clear()
         elif event.kind is Kind.RENAMED and event.name:
             self._names.pop(event.name, None)
             self._meet(event.text)

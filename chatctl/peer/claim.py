@@ -64,7 +64,7 @@ class Claim:
         begin, epoch = visit["from"], visit["epoch"]
         if not self._epoch:
             self.missed = None
-        elif epoch != self._epoch:
+        elif not visit.get("known", epoch == self._epoch):
             self.missed = math.inf
         else:
             self.missed = max(begin - self.seq - 1, 0)

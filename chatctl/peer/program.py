@@ -16,7 +16,7 @@ from chatctl.peer.claim import Claim
 from chatctl.wire import Event, Kind, clean
 from chatctl.wire.text import old
 
-_NOT_SHOWN = (Kind.HELLO, Kind.ACK, Kind.IGNORED, Kind.UNKNOWN, Kind.EPOCH, Kind.RESTARTED)
+_NOT_SHOWN = (Kind.HELLO, Kind.ACK, Kind.IGNORED, Kind.UNKNOWN, Kind.EPOCH)
 _FIRST_ANSWERS = (Kind.ACK, Kind.ANSWER, Kind.ERROR, Kind.PRIVATE, Kind.WHO, Kind.HISTORY, Kind.BYE)
 
 

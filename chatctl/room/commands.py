@@ -8,17 +8,16 @@ import contextlib
 import ipaddress
 import math
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from chatctl import __version__
 from chatctl.room.ledger import Ledger
+from chatctl.room.lookup import Found, Query, left, pick, readable
 from chatctl.room.people import RefusedError
 from chatctl.room.person import Person
-from chatctl.room.ring import Line
-from chatctl.wire import jsonl
-from chatctl.wire.events import Acted, Kind, Listed, Renamed
+from chatctl.room.ring import NOTHING_KEPT, Line
+from chatctl.wire.events import Acted, Listed, Renamed
 
 if TYPE_CHECKING:
     from chatctl.room.room import Room
@@ -98,8 +97,9 @@ def listed_people(ledger: Ledger, now: float, *, hide: bool = False) -> list[Lis
 
 
 def _help(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
-    ring = room.ledger.ring
-    keeps = f"this room keeps its last {ring.keeps}" if ring.most else "this room keeps nothing of what is said"
+    ledger = room.ledger
+    kept = f"its last {ledger.keeps}" if ledger.ring.most else ledger.keeps
+    keeps = "this room keeps " + ("nothing of what is said" if kept == NOTHING_KEPT else kept)
     room.answer(member, f"chatctl {__version__}", *listed(MEMBERS), "//text says /text", keeps)
 
 
@@ -146,6 +146,7 @@ def _ignore(room: "Room[Any]", member: "Member", argument: str, now: float) -> N
         if len(ignored.of(member.uid)) == MOST_IGNORED:
             raise RefusedError("slow", f"you ignore {MOST_IGNORED} already: /unignore one of them first")
         ignored.add(member.uid, _somebody(room, member, argument))
+        room.ledger.changed(room.ledger.people[member.uid])
     names = [room.ledger.called(whom) if isinstance(whom, int) else whom for whom in ignored.of(member.uid)]
     _tell_ignored(room, member, f"you ignore {', '.join(names) or 'nobody'}")
 
@@ -154,6 +155,7 @@ def _unignore(room: "Room[Any]", member: "Member", argument: str, now: float) ->
     if not argument:
         raise RefusedError("usage", "say /unignore NAME")
     heard = room.ledger.ignored.remove(member.uid, _somebody(room, member, argument))
+    room.ledger.changed(room.ledger.people[member.uid])
     _tell_ignored(room, member, f"you {'hear' if heard else 'do not ignore'} {argument}")
 
 
@@ -192,16 +194,25 @@ def _history(room: "Room[Any]", member: "Member", argument: str, now: float) -> 
     if not asked or (asked[2] and not member.log.dialect.programs):
         raise RefusedError("usage", f"say /history, or /history N: the last N lines, {MOST_SHOWN} at most")
     most = min(int(asked[1] or _SHOWN), MOST_SHOWN)
+    query = Query("", most, MOST_BYTES)
     if asked[2]:
-        _show(room, member, _logged(room, member, int(asked[2])), "", most)
+        _show_before(room, member, query._replace(before=int(asked[2])))
     else:
-        _show(room, member, _remembered(room, member), "", most)
+        _show(room, member, pick(_remembered(room, member), query))
 
 
 def _search(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:
     if not argument:
         raise RefusedError("usage", "say /search TEXT")
-    _show(room, member, _remembered(room, member), argument.casefold(), _SHOWN)
+    query, ledger = Query(argument.casefold(), _SHOWN, MOST_BYTES), room.ledger
+    found = pick(_remembered(room, member), query)
+    first = ledger.reach(ledger.people[member.uid], member.log)
+    before = ledger.ring.first(ledger.logs.kept + 1)
+    if first < before:
+        ignored = frozenset(ledger.ignores(member.uid))
+        _look_up(room, member, left(query, found)._replace(first=first, before=before, ignored=ignored), found)
+    else:
+        _show(room, member, found)
 
 
 def _remembered(room: "Room[Any]", member: "Member") -> Iterator[Line]:
@@ -210,31 +221,43 @@ def _remembered(room: "Room[Any]", member: "Member") -> Iterator[Line]:
     return room.ledger.ring.newest(lambda fact: fact.uid in ignored or fact.host in ignored)
 
 
-def _logged(room: "Room[Any]", member: "Member", before: int) -> Iterator[Line]:
-    """What a program may read of its log just before an event, likewise: what was said since it came in first, too."""
+def _show_before(room: "Room[Any]", member: "Member", query: Query) -> None:
+    """Show a program what was said just before an event, as far as it may see that: since it came in first, too."""
     ledger, log = room.ledger, member.log
-    ignored = ledger.ignores(member.uid)
+    ignored = frozenset(ledger.ignores(member.uid))
     first = ledger.reach(ledger.people[member.uid], log)
-    end = log.position(min(max(before, first), ledger.seq + 1))
-    begin = log.position(max(first, log.number(end - _LOGGED)))
-    for told in reversed(log.read(begin, end).splitlines()):
-        event = jsonl.parse(told.decode())
-        if event.kind in (Kind.MESSAGE, Kind.ACTION) and event.text and event.uid not in ignored:
-            yield Line(event.text, told)
+    lowest, before = max(first, log.first), min(query.before, ledger.logs.kept + 1)
+    end = log.position(max(before, lowest))
+    begin = log.position(max(lowest, log.number(end - _LOGGED)))
+    found = pick(readable(log.read(begin, end), ignored), query)
+    older = min(before, log.number(begin))
+    if first < older and len(found.lines) < query.most and end - begin < _LOGGED // 2:
+        within = _LOGGED - (end - begin)
+        query = left(query, found)._replace(first=first, before=older, ignored=ignored, within=within)
+        _look_up(room, member, query, found)
+    else:
+        _show(room, member, found)
 
 
-def _show(room: "Room[Any]", member: "Member", lines: Iterable[Line], text: str, most: int) -> None:
-    """Show the newest of some lines that have a text, in capitals or not."""
-    found: deque[bytes] = deque()
-    total = looked_at = space = 0
-    for line in lines:
-        total += 1
-        looked_at += len(line.told)
-        if len(found) < most and text in line.text.casefold() and space + len(line.told) <= MOST_BYTES:
-            found.appendleft(line.told)
-            space += len(line.told)
-    told = member.log.dialect.history(found, total, number=member.number)
-    room.tell(member, told, looked_at=looked_at)
+def _look_up(room: "Room[Any]", member: "Member", query: Query, found: Found) -> None:
+    """Show a member what is found in what is stored, too, as soon as that is known."""
+    number, member.number = member.number, 0
+
+    def show(older: Found) -> None:
+        member.number = number
+        _show(room, member, found.behind(older))
+
+    try:
+        room.look_up(member, query, show)
+    except RefusedError:
+        member.number = number
+        raise
+
+
+def _show(room: "Room[Any]", member: "Member", found: Found) -> None:
+    """Show what was found."""
+    told = member.log.dialect.history(found.lines, found.total, number=member.number)
+    room.tell(member, told, looked_at=found.looked_at)
 
 
 def _quit(room: "Room[Any]", member: "Member", argument: str, now: float) -> None:

@@ -62,6 +62,7 @@ class Endings(Generic[M]):
     def __init__(self, ledger: Ledger, max_lag: int, grace: float) -> None:
         self.ledger = ledger
         ledger.touch = self._touch_view
+        ledger.readers = lambda: self.at(GREETED, INSIDE, FINISHED)
         self.now = 0.0
         self.left: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
@@ -197,11 +198,12 @@ class Endings(Generic[M]):
 
     def moved(self) -> Collection[M]:
         """All members when something was said to all since the last call, else none. Copy it: members may leave."""
-        if self._visited == self.ledger.seq:
+        logs = self.ledger.logs
+        if self._visited == logs.kept:
             return ()
-        self._visited = self.ledger.seq
-        for log in self.ledger.logs.values():
-            log.visited = log.tip
+        self._visited = logs.kept
+        for log in logs.values():
+            log.visited = log.kept
         return self.inside
 
     def touch(self, member: M) -> None:
@@ -214,12 +216,15 @@ class Endings(Generic[M]):
     def touched(self) -> Collection[M]:
         """The members that have something of their own since the last call: an answer, or an end."""
         touched, self._touched = self._touched, {}
+        if self.ledger.logs.pending:
+            self._touched = {member: None for member in touched if member.unwritten}
         return touched
 
     @property
     def quiet(self) -> bool:
-        """Whether `moved` and `touched` have nobody to name."""
-        return self._visited == self.ledger.seq and not self._touched
+        """Whether nothing is to be written, and `moved` and `touched` have nobody to name."""
+        logs = self.ledger.logs
+        return self._visited == logs.kept and not self._touched and not logs.pending
 
     @property
     def backlog(self) -> int:

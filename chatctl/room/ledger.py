@@ -8,10 +8,11 @@ its ending) is not the ledger's: a person is who is here and is counted, and nee
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from chatctl.room.log import Log, View
 from chatctl.room.logs import Logs
+from chatctl.room.lookup import Whose
 from chatctl.room.people import Ignored, Names
 from chatctl.room.person import Newcomer, Person
 from chatctl.room.places import Place, Places
@@ -28,6 +29,7 @@ from chatctl.wire.events import (
     Record,
     Removed,
     Renamed,
+    Restarted,
     Said,
     Taken,
     Visit,
@@ -46,7 +48,9 @@ class Ledger:
     counts what they said. ``logs`` has the log of each dialect that is read; that of the plain one is always there.
     ``ring`` remembers the newest lines. ``day``: the time of day less the time that is told, in seconds: whoever tells
     the time sets it. ``resumed`` counts who came back, and ``incomplete`` those of them who have missed something.
-    ``touch`` is told whose view was told something that nobody has asked for.
+    ``touch`` is told whose view was told something that nobody has asked for, ``changed`` of whom something else is to
+    be kept than before; ``readers`` tells whoever still reads a log. ``keeps`` says what is kept of what is said, in
+    words. ``last``: the number of who came last.
 
     Args:
         history: lines to remember.
@@ -74,7 +78,10 @@ class Ledger:
         self.resumed = 0
         self.incomplete = 0
         self.touch: Callable[[View], None] = lambda view: None
-        self._last = 0  # the number of who came last
+        self.changed: Callable[[Person], None] = lambda person: None
+        self.readers: Callable[[], Iterable[View]] = tuple
+        self.keeps = self.ring.keeps
+        self.last = 0
 
     @property
     def seq(self) -> int:
@@ -126,8 +133,8 @@ class Ledger:
                     self.lines += 1
                     self._tell(record, now, person)
             case Taken(uid, number):
-                if person := self.people.get(uid):
-                    self._take(person, number)
+                if (person := self.people.get(uid)) and self._take(person, number):
+                    self.changed(person)
             case Entered():
                 self._enter(record, now, newcomer)
             case Held(uid):
@@ -142,10 +149,11 @@ class Ledger:
                     self.names.drop(uid, person.name, now)
                     self.names.take(uid, name)
                     person.name = name
+                    self.changed(person)
             case Left(uid):
                 if person := self.people.pop(uid, None):
                     self._leave(record, now, person)
-            case Announced() | Removed():
+            case Announced() | Removed() | Restarted():
                 self._tell(record, now)
             case Closed():
                 self._tell(record, now)
@@ -162,7 +170,7 @@ class Ledger:
             self.places.wake(place)
             uid = place.uid
         else:
-            uid = self._last = self._last + 1
+            uid = self.last = self.last + 1
         if name:
             self.names.take(uid, name)
         else:
@@ -173,6 +181,7 @@ class Ledger:
             self.places.add(place)
         person = self.people[uid] = Person(uid, name, address, None, place)
         self.hosts[address.host] += 1
+        self.changed(person)
         view = newcomer.view if newcomer else None
         if view is not None and not view.log.dialect.programs:  # else it is told at the end, by its welcome
             self._have(person, view).hear(view.log.tip)
@@ -201,13 +210,14 @@ class Ledger:
         self._drop_host(person)
         self.hosts[address.host] += 1
         person.address = address
+        self.changed(person)
         if newcomer:
             self._welcome(person, newcomer, now, resumed=known)
 
     def _welcome(self, person: Person, newcomer: Newcomer, now: float, *, resumed: bool) -> None:
         """Tell somebody where it is, and have it see what it has missed, as far as that is there."""
         view, place = self._have(person, newcomer.view), person.place
-        begin, whole = self.logs.begin(newcomer, self._came(person), resumed=resumed)
+        begin, known, whole = self.logs.begin(newcomer, self._came(person), resumed=resumed)
         self.resumed += resumed
         self.incomplete += resumed and not whole
         visit = Visit(
@@ -221,7 +231,8 @@ class Ledger:
             seq=self.seq,
             resumed=resumed,
             taken=place.taken if place else 0,
-            keeps=self.ring.keeps,
+            keeps=self.keeps,
+            known=known,
         )
         view.tell(view.log.dialect.welcome(visit), answer=False)
         if ignored := self.ignores(person.uid):
@@ -235,6 +246,15 @@ class Ledger:
     def _came(self, person: Person) -> int:
         """The number of the event by which somebody came in first, as far as that is kept."""
         return person.place.first if person.place else self.seq + 1
+
+    def forget(self, whose: Whose) -> set[int]:
+        """Empty in memory what some people have said; return the numbers of those of whom there was something."""
+
+        def said_it(fact: Fact) -> bool:
+            return fact.seq <= whose.seq and (fact.uid in whose.uids or whose.has(fact.name, fact.host))
+
+        uids = self.ring.forget(said_it)
+        return uids | self.logs.blank(uids.union(whose.uids), whose.seq)
 
     def _leave(self, record: Left, now: float, person: Person) -> None:
         """Note that somebody has gone: for good, or, who was waited for, so that it can come back."""
@@ -250,6 +270,7 @@ class Ledger:
         else:
             place.name, place.host = person.name, person.address.host
             self.places.sleep(place, now)
+        self.changed(person)
         self._tell(record, now, person)
         self.tidy()
 

@@ -11,15 +11,16 @@ that is kept for it.
 
 Views at the same cursor share one bytes object: a round over all members costs (lines + members), never their product.
 
+Where a room is stored, nothing is seen by anybody before it is written: see `Marks`.
+
 No I/O, no locks: whoever shares a log between threads brings the lock.
 """
 
-import re
 import sys
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from chatctl.wire import text
 from chatctl.wire.dialects import Dialect
@@ -30,25 +31,69 @@ CHUNK = 65536
 _ENTRY = 2048  # appends are gathered into entries of up to so many bytes: a list item for every short line is dearer
 _SHARED = 4  # chunks kept for the next view at the same cursor; nearly all are at one or two
 _FOREVER = sys.maxsize  # an offset that no log reaches
+_AT_ONCE = -1  # before every offset
+
+_Overlay: TypeAlias = tuple[int, int, bytes | memoryview, bool, int]
+"""Where it begins, where the log goes on, the bytes in between, whether they are an answer, and the number of the batch
+that has to be written before."""
+
+
+class Marks:
+    """How far what happens is written, for all logs of a room: what is not is seen by nobody.
+
+    What happens is gathered in batches with numbers. ``batch``: of the one that is gathered now; 0: nothing is ever
+    written, and all is seen at once. ``latest``: of the one with the newest of all that happened. ``written``: of the
+    newest one that is written.
+    """
+
+    __slots__ = ("batch", "latest", "written")
+
+    def __init__(self, batch: int = 0) -> None:
+        self.batch = batch
+        self.latest = 0
+        self.written = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether something has happened that is in no batch yet that was handed out."""
+        return 0 < self.batch == self.latest
+
+
+_NOT_STORED = Marks()
 
 
 class Log:
     """Bytes that grow at the `tip` and are forgotten from the `start`; offsets into it are absolute.
 
-    ``seq`` is the number of the newest event. ``readers`` and ``visited`` are for who serves the readers: how many
-    there are, and the tip when they were visited last.
+    ``seq`` is the number of the newest event, ``kept`` how far any view may read. ``readers`` and ``visited`` are for
+    who serves the readers: how many there are, and how far they could read when they were visited last.
 
     Args:
         dialect: what the bytes are written in.
         seq: how many events there were before the first that is appended.
+        marks: tell how far what happens is written, if it is.
     """
 
-    __slots__ = ("_chunks", "_entries", "_first", "_starts", "dialect", "readers", "seq", "tip", "visited")
+    __slots__ = (
+        "_chunks",
+        "_entries",
+        "_first",
+        "_starts",
+        "dialect",
+        "kept",
+        "marks",
+        "readers",
+        "seq",
+        "tip",
+        "visited",
+    )
 
-    def __init__(self, dialect: Dialect = text, seq: int = 0) -> None:
+    def __init__(self, dialect: Dialect = text, seq: int = 0, marks: Marks = _NOT_STORED) -> None:
         self.dialect = dialect
+        self.marks = marks
         self.seq = seq
         self.tip = 0
+        self.kept = 0
         self.visited = 0
         self.readers = 0
         # Immutable entries: a bytearray cannot grow while somebody sends from it. Each begins at its start, with the
@@ -68,11 +113,6 @@ class Log:
         """The number of the oldest event that can be read."""
         return self._first[0]
 
-    @property
-    def kept(self) -> int:
-        """How far any view may read: as long as nothing stores the log, to its tip."""
-        return self.tip
-
     def append(self, data: bytes, events: int = 1) -> int:
         """Add ``data``, which is a whole line for each of so many events, at the tip; return where it begins."""
         begin = self.tip
@@ -84,12 +124,23 @@ class Log:
             self._first.append(self.seq + 1)
         self.tip = begin + len(data)
         self.seq += events
+        if (marks := self.marks).batch:
+            marks.latest = marks.batch
+        else:
+            self.kept = self.tip
         self._chunks.clear()
         return begin
 
+    def keep(self, kept: int) -> None:
+        """Note that all up to an offset is written."""
+        self.kept = kept
+        self._chunks.clear()
+
     def position(self, seq: int) -> int:
-        """Where the event of a number begins: from the first of the oldest entry up to the next one to come."""
+        """Where the event of a number begins, up to the next one to come; the start, if it is older than that."""
         index = bisect_right(self._first, seq) - 1
+        if index < 0:
+            return self.start
         offset = 0
         for _ in range(seq - self._first[index]):
             offset = self._entries[index].index(b"\n", offset) + 1
@@ -103,10 +154,11 @@ class Log:
         before = self._entries[index][: offset - self._starts[index]]
         return self._first[index] + before.count(b"\n") + (not before.endswith(b"\n") if before else 0)
 
-    def rewrite(self, pattern: re.Pattern[bytes], blanked: Callable[[re.Match[bytes]], bytes]) -> None:
-        """Have something else stand in place of what a pattern finds in a line, of as many bytes."""
-        for index, entry in enumerate(self._entries):
-            self._entries[index] = pattern.sub(blanked, entry)
+    def rewrite(self, other: Callable[[bytes], bytes], end: int) -> None:
+        """Have something else, of as many bytes, stand in place of lines before an offset."""
+        for index, (start, entry) in enumerate(zip(self._starts, self._entries, strict=True)):
+            old = entry[: max(end - start, 0)]
+            self._entries[index] = other(old) + entry[len(old) :]
             assert len(self._entries[index]) == len(entry), "cursors stay where they are"
         self._chunks.clear()
 
@@ -154,9 +206,8 @@ class View:
         self.log = log
         self.uid = 0
         self.cursor = log.tip
-        # (where it begins, where the log goes on, the bytes in between, whether they are an answer), in order. Most
-        # views have none most of the time, so the empty tuple that all share stands for that.
-        self._overlays: deque[tuple[int, int, bytes | memoryview, bool]] | tuple[()] = ()
+        # Most views have none most of the time, so the empty tuple that all share stands for that.
+        self._overlays: deque[_Overlay] | tuple[()] = ()
         self.overlaid = 0
         self.told = 0
         self._tail: memoryview | bytes = b""
@@ -164,8 +215,20 @@ class View:
     @property
     def owed(self) -> bool:
         """Whether there is anything left to take."""
-        kept = self.log.kept
-        return self.cursor < kept or bool(self._tail) or any(_is_kept(overlay, kept) for overlay in self._overlays)
+        log = self.log
+        if self.cursor < log.kept or self._tail:
+            return True
+        return self._overlays[0][4] <= log.marks.written if self._overlays else False
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there will be more to take when all that has happened is written."""
+        return self._overlays[-1][4] > self.log.marks.written if self._overlays else False
+
+    @property
+    def deaf(self) -> bool:
+        """Whether it sees only what it is told."""
+        return self.cursor == _FOREVER
 
     @property
     def lag(self) -> int:
@@ -177,16 +240,17 @@ class View:
         if not isinstance(self._overlays, deque):
             self._overlays = deque()
         assert not self._overlays or self._overlays[-1][1] <= begin, "overlays are made in order, none behind an end"
-        self._overlays.append((begin, end, data, answer))
+        self._overlays.append((begin, end, data, answer, self.log.marks.latest))
         self.overlaid += len(data)
 
     def tell(self, data: bytes, *, answer: bool = True) -> None:
         """Let this view alone see ``data`` at the tip: an answer, or what somebody else has for its reader alone."""
         tip = max(self.log.tip, self.cursor)
         self.told += len(data) * answer
-        if self._overlays and (last := self._overlays[-1])[:2] == (tip, tip) and last[3] is answer:
+        latest = self.log.marks.latest
+        if self._overlays and (last := self._overlays[-1])[:2] == (tip, tip) and last[3:] == (answer, latest):
             self.overlaid += len(data)  # one overlay for all that is told at one place
-            self._overlays[-1] = (tip, tip, b"".join((last[2], data)), answer)
+            self._overlays[-1] = (tip, tip, b"".join((last[2], data)), answer, latest)
         else:
             self.overlay(tip, tip, data, answer=answer)
 
@@ -195,13 +259,22 @@ class View:
         if not self._overlays and self.cursor == begin:
             self.cursor = end
         elif self._overlays and self._overlays[-1][1:3] == (begin, b""):
-            self._overlays[-1] = (self._overlays[-1][0], end, b"", False)
+            self._overlays[-1] = (self._overlays[-1][0], end, b"", False, self.log.marks.latest)
         else:
             self.overlay(begin, end, b"")
 
+    def interpose(self, data: bytes) -> None:
+        """Let this view see ``data`` before whatever is not written yet."""
+        place = max(self.log.kept, self.cursor)
+        overlays = deque(self._overlays)
+        index = sum(overlay[0] < place for overlay in overlays)
+        overlays.insert(index, (place, place, data, False, 0))
+        self._overlays = overlays
+        self.overlaid += len(data)
+
     def end(self) -> None:
         """Let this view see nothing of what is appended from now on."""
-        if self.cursor == _FOREVER:  # it is deaf
+        if self.deaf:
             return
         self.overlay(self.log.tip, _FOREVER, b"")
 
@@ -213,18 +286,20 @@ class View:
     def hear(self, begin: int) -> None:
         """Let a deaf view see what follows ``begin``, behind what it was told before."""
         assert self.cursor == _FOREVER
-        if isinstance(self._overlays, deque):
-            self._overlays = deque((begin, begin, data, answer) for _, _, data, answer in self._overlays)
+        if isinstance(self._overlays, deque):  # they stand before everything at that place
+            self._overlays = deque(
+                (_AT_ONCE, begin, data, answer, batch) for _, _, data, answer, batch in self._overlays
+            )
         self.cursor = begin
 
     def change(self, log: Log) -> None:
         """Go over to another log, deaf; what is owed of this one, which must be little, is sent before anything."""
-        tail, self._tail = self._tail, b""
-        owed = [tail]
-        while data := self.take():
+        owed, unwritten = [self._tail], self.log.tip
+        self._tail = b""
+        while data := self._take_up_to(unwritten, sys.maxsize):
             owed.append(data)
         self.log, self.cursor = log, _FOREVER
-        self.tell(b"".join(owed), answer=False)
+        self.tell(b"".join(owed), answer=False)  # which waits, too, until what has happened is written
 
     def skip(self) -> None:
         """Go to the tip and forget all that was owed."""
@@ -233,8 +308,11 @@ class View:
 
     def take(self) -> bytes | memoryview:
         """Take what comes next, at most `CHUNK` bytes; empty when nothing is owed. The cursor is then behind it."""
-        if self._tail or self._overlays:
-            return self._take_overlaid()
+        if self._tail:
+            tail, self._tail = self._tail, b""
+            return tail
+        if self._overlays:
+            return self._take_up_to(self.log.kept, self.log.marks.written)
         data = self.log.chunk(self.cursor)
         self.cursor += len(data)
         return data
@@ -244,21 +322,19 @@ class View:
         assert not self._tail, "what was kept is sent before anything else is taken"
         self._tail = memoryview(data)[sent:] if sent < len(data) else b""
 
-    def _take_overlaid(self) -> bytes | memoryview:
-        if self._tail:
-            tail, self._tail = self._tail, b""
-            return tail
+    def _take_up_to(self, kept: int, written: int) -> bytes | memoryview:
+        """Take what comes next of the log up to an offset, and of the overlays up to a batch."""
         pieces: list[bytes | memoryview] = []
         space = CHUNK
         while space and self._overlays:
-            begin, end, data, answer = self._overlays[0]
+            begin, end, data, answer, batch = self._overlays[0]
             if self.cursor < begin:
-                until = min(begin, self.cursor + space, self.log.kept)
+                until = min(begin, self.cursor + space, kept)
                 piece: bytes | memoryview = self.log.read(self.cursor, until) if self.cursor < until else b""
                 self.cursor += len(piece)
                 if not piece:
                     break
-            elif not _is_kept(self._overlays[0], self.log.kept):
+            elif batch > written:
                 break
             else:
                 self._overlays.popleft()
@@ -268,22 +344,17 @@ class View:
                 self.cursor = end
                 if len(piece) < len(data):
                     rest = memoryview(data)[space:]
-                    self._overlays.appendleft((begin if begin == end else -1, end, rest, answer))
+                    self._overlays.appendleft((begin if begin == end else _AT_ONCE, end, rest, answer, batch))
             pieces.append(piece)
             space -= len(piece)
         if not self._overlays:
             self._overlays = ()
-            if space and self.cursor < self.log.kept:
-                pieces.append(self.log.chunk(self.cursor)[:space])
+            if space and self.cursor < kept:
+                shared = kept == self.log.kept
+                begin, end = self.cursor, min(self.cursor + space, kept)
+                pieces.append(self.log.chunk(begin)[:space] if shared else self.log.read(begin, end))
                 self.cursor += len(pieces[-1])
         return b"".join(pieces)
-
-
-def _is_kept(overlay: tuple[int, int, bytes | memoryview, bool], kept: int) -> bool:
-    """Whether an overlay may be taken when its turn comes: what it stands for is kept, or it is a deaf view's."""
-    begin, end, *_ = overlay
-    place = begin if end == _FOREVER else end
-    return place <= kept or place == _FOREVER
 
 
 V = TypeVar("V", bound=View)

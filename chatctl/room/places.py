@@ -5,7 +5,7 @@ for a while, in which its person is still here, and *asleep* after that, until w
 forgotten.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,6 +66,14 @@ class Places:
     def asleep(self) -> int:
         """How many are asleep."""
         return len(self._asleep)
+
+    def since(self, place: Place) -> float | None:
+        """Since when a place is asleep; None: it is not."""
+        return self._asleep.get(place.digest)
+
+    def sleeping(self) -> Collection[tuple[Place, float]]:
+        """Those that are asleep, the oldest first, and since when."""
+        return [(self._known[digest], since) for digest, since in self._asleep.items()]
 
     def find(self, digest: bytes) -> Place | None:
         """The place of a secret; an empty digest is nobody's."""

@@ -14,6 +14,9 @@ from chatctl.wire.events import Acted, Fact, Said
 MOST = 1024 * 1024
 """Bytes of memory that all of it may take, at most."""
 
+NOTHING_KEPT = "nothing"
+"""What is kept where nothing is."""
+
 _FACT, _LINE = 400, 48  # bytes that a fact takes besides its lines, and a line besides its text (CPython 3.11)
 _SAID = (Said, Acted)
 
@@ -43,7 +46,7 @@ class Ring:
     @property
     def keeps(self) -> str:
         """What is remembered, for who wants to know before speaking."""
-        return f"{self.most} {'line' if self.most == 1 else 'lines'} in memory" if self.most else "nothing"
+        return f"{self.most} {'line' if self.most == 1 else 'lines'} in memory" if self.most else NOTHING_KEPT
 
     def add(self, fact: Fact, size: int) -> None:
         """Remember what has happened just now, told in so many bytes, and forget what is too old for that."""
@@ -91,7 +94,8 @@ class Ring:
             if hidden(fact):
                 continue
             told = jsonl.others(fact).split(b"\n")[-1 - len(lines) : -1]
-            yield from (Line(line.decode(), whole) for line, whole in zip(lines[::-1], told[::-1], strict=True) if line)
+            both = zip(lines[::-1], told[::-1], strict=True)
+            yield from (Line(line.decode(), whole) for line, whole in both if line.strip())
 
     def forget(self, whose: Callable[[Fact], bool]) -> set[int]:
         """Empty the lines of some people; return their numbers."""

@@ -22,6 +22,7 @@ from chatctl.room import commands
 from chatctl.room.endings import LEFT
 from chatctl.room.entrance import REFUSALS, Entrance
 from chatctl.room.limits import Limits
+from chatctl.room.lookup import NOTHING, Found, LookUp, Query
 from chatctl.room.people import RefusedError
 from chatctl.room.person import Newcomer, Person
 from chatctl.room.programs import MAX_TOLD
@@ -37,6 +38,9 @@ GLANCE = 5.0
 MAX_WHISPERED = 256 * 1024
 """Bytes of its own, private lines most of all, that a member may leave unread before others can tell it no more."""
 
+MOST_ASKING = 16
+"""Members whose searches of what is stored are under way at a time."""
+
 MAX_IGNORED = 10_000
 """Commands of a member that are ignored before it is cut."""
 
@@ -50,7 +54,7 @@ _HIGHEST = 2**53 - 1  # a number of JSON that every reader has whole (RFC 8259, 
 
 
 class Room(Entrance[M]):
-    """A room of members. ``received`` counts the bytes that came.
+    """A room of members. ``received`` counts the bytes that came. ``past`` looks in what is stored, if anything is.
 
     See `Entrance` for its arguments.
     """
@@ -65,6 +69,8 @@ class Room(Entrance[M]):
     ) -> None:
         super().__init__(limits or Limits(), password=password, certified=certified, epoch=epoch)
         self.received = 0
+        self.past: LookUp = lambda query, then: then(NOTHING)
+        self._asking: set[M] = set()
 
     def receive(self, member: M, data: bytes, now: float) -> None:
         """Take what a member's link read; empty means its half-close. Input after its end is thrown away."""
@@ -111,6 +117,23 @@ class Room(Entrance[M]):
         self.give(member, data)
         if member.bucket:
             member.bucket.charge(len(data), looked_at)
+
+    def look_up(self, member: M, query: Query, then: Callable[[Found], None]) -> None:
+        """Look for something in what is stored, and call ``then``, if the member is still there.
+
+        Raises:
+            RefusedError: the member has asked already, or too many have (``slow``).
+        """
+        if member in self._asking or len(self._asking) == MOST_ASKING:
+            raise RefusedError("slow", "one search at a time: wait for the answer, and ask again")
+        self._asking.add(member)
+
+        def answer(found: Found) -> None:
+            self._asking.remove(member)
+            if member.stage is INSIDE:
+                then(found)
+
+        self.past(query, answer)
 
     def quit(self, member: M, now: float) -> None:
         """End a member that wants to go."""
@@ -246,8 +269,11 @@ class Room(Entrance[M]):
 
     def _do_once(self, member: M, number: int, item: bytes | Rejected) -> None:
         """Answer a line that is no chat, unless it was answered before under its number."""
-        place = self.ledger.people[member.uid].place
+        person = self.ledger.people[member.uid]
+        place = person.place
         member.number = number
+        if place and number > place.taken:
+            self.ledger.changed(person)  # so that nobody sees what comes of it before it is written that it is done
         if item and not (place and 0 < number <= place.taken):
             self._answer(member, item)
         if member.number:  # nothing else has answered it

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chatctl.server.base import Server
     from chatctl.server.console import Sink
     from chatctl.server.operation import Certificates
+    from chatctl.server.store import Bounds
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -36,6 +37,8 @@ def build(
     password_file: str | None = None,
     certified: bool = False,
     transcript: str | None = None,
+    store: str | None = None,
+    bounds: "Bounds | None" = None,
 ) -> "Server":
     """Make a server that listens already; `Server.run` has it serve, in whichever thread, and it is to be closed.
 
@@ -49,24 +52,24 @@ def build(
         password_file: its first line is what a newcomer has to say first.
         certified: members' names come from their certificates.
         transcript: a file that the room's lines are appended to.
+        store: a directory where the room is kept, see `Store`.
+        bounds: how much of it.
 
     Raises:
         ListenError: an address cannot be had.
-        ResourceError: a file cannot be used.
+        ResourceError: a file or a directory cannot be used.
     """
-    import secrets
-    import string
-
     from chatctl.room.room import Room
     from chatctl.server.console import Outlet
     from chatctl.server.link import Link
     from chatctl.server.lock import Lock
+    from chatctl.server.store import Bounds, Store, new_epoch
 
     layers = certificates()
-    epoch = "".join(secrets.choice(string.ascii_lowercase) for _ in range(8))
     key = _password(password_file, limits)
-    room: Room[Link] = Room(limits, password=key, certified=certified, epoch=epoch)
+    room: Room[Link] = Room(limits, password=key, certified=certified, epoch=new_epoch())
     lock = Lock()
+    kept = None if store is None else Store(store, room.ledger, lock, bounds or Bounds())
     conversation = room.ledger.log("text")
     outlets = [Outlet(conversation, lock, shown, limits.max_lag)]
     if transcript is not None:
@@ -76,7 +79,7 @@ def build(
     sockets = _sockets(host, port)
     module, name = MODES[mode].split(":")
     backend: type[Server] = getattr(importlib.import_module(module), name)
-    return backend(room, lock, sockets, layers=layers, outlets=outlets)
+    return backend(room, lock, sockets, layers=layers, outlets=outlets, store=kept)
 
 
 def _password(file: str | None, limits: "Limits") -> bytes | None:
@@ -113,6 +116,8 @@ def serve(
     tls_key: str | None = None,
     tls_client_ca: str | None = None,
     transcript: str | None = None,
+    store: str | None = None,
+    bounds: "Bounds | None" = None,
     metrics: str | None = None,
     verbosity: int = 0,
 ) -> None:
@@ -129,6 +134,8 @@ def serve(
         tls_key: a PEM file with its key, if that is not in the same file.
         tls_client_ca: a PEM file with the authorities that members' certificates must come from.
         transcript: a file that the room's lines are appended to.
+        store: a directory where the room is kept, see `Store`.
+        bounds: how much of it.
         metrics: HOST:PORT, where the counters are served for Prometheus.
         verbosity: 1 also logs who was refused and why members went, -1 only errors.
 
@@ -167,6 +174,8 @@ def serve(
                 password_file=password_file,
                 certified=tls_client_ca is not None,
                 transcript=transcript,
+                store=store,
+                bounds=bounds,
             )
         )
         way = invitation.way(server, host, password=password_file is not None, client_ca=tls_client_ca is not None)

@@ -6,6 +6,7 @@ well; in threads mode it lets newcomers in and watches the deadlines. One lock g
 
 import abc
 import contextlib
+import functools
 import logging
 import math
 import socket
@@ -18,10 +19,11 @@ from typing import Self
 from chatctl import wire
 from chatctl.descriptors import raise_limit
 from chatctl.layers import Layer
-from chatctl.room.door import MORE, Door
+from chatctl.room.door import MORE, Door, network
 from chatctl.room.endings import FELL_BEHIND, SHUTDOWN
 from chatctl.room.entrance import SPEAKS_TLS
 from chatctl.room.limits import Limits
+from chatctl.room.lookup import Found, Query
 from chatctl.room.room import Room
 from chatctl.room.stages import KNOCKING, SILENT
 from chatctl.server.channel import Channel
@@ -32,22 +34,27 @@ from chatctl.server.link import Link
 from chatctl.server.listener import Listener
 from chatctl.server.lock import Lock, held
 from chatctl.server.loop import Loop
+from chatctl.server.store import Store
 from chatctl.wire import Address
 from chatctl.wire.words import FULL, TOO_MANY, Farewell
 
 DEFAULT_USERS = 10_000
 """Members at a time, where nobody says how many."""
 
-RESERVE = 20
+RESERVE = 27
 """Descriptors left for what is no member: standard streams (3), the selector and what wakes it (3), listeners (4), the
 one to be given up when there is no other, the transcript while it is reopened (2), metrics and a scraper (2), a file of
-certificates, and some of the refused (4). When there are more of those, newcomers are turned away for a while."""
+certificates, the store (7: its lock, its directory, a segment that is written, one that is put on the disk, twice, the
+next one, one that is read), and some of the refused (4). When there are more of those, newcomers are turned away for a
+while."""
 
 LOOKS = 4
 """Times that a round looks for more to read before it sends: fewer sends, each of more, and no timer. (Measured: a busy
 room of a hundred takes half the CPU in threads mode; with 16 looks no less.)"""
 
 _PARTING = 16  # links beyond the limit of users, if descriptors are scarce: of members that have left and linger
+
+_MOMENT = 0.1  # seconds that what is to be written at the end has in any case
 
 _FIRST_WORDS = 4096  # bytes read of a newcomer at once
 
@@ -78,6 +85,7 @@ class Server(abc.ABC):
         sockets: what `listener.bind` gave.
         layers: makes those of a newcomer's connection, none for plain text. It may be replaced.
         outlets: what shows the room's log, the console first.
+        store: keeps it, if it is kept.
     """
 
     def __init__(
@@ -88,6 +96,7 @@ class Server(abc.ABC):
         *,
         layers: Callable[[], Sequence[Layer]],
         outlets: list[Outlet],
+        store: Store | None = None,
     ) -> None:
         self.room = room
         self.lock = lock
@@ -98,6 +107,11 @@ class Server(abc.ABC):
         more = max(min(spare, MORE), _PARTING)
         self.door = Door(users, limits.max_per_ip, limits.allow, limits.deny, more=more)
         self.console, *_ = self.outlets = outlets
+        self.store = store
+        if store:
+            room.past = self._look_up
+            for banned in store.journal.bans:
+                self.door.ban(network(banned))
         self.links: set[Link] = set()
         self.delivery = Delivery(room, lock, self.stall)
         self.due = math.inf  # when the loop looks at its deadlines next, if nothing wakes it
@@ -116,8 +130,14 @@ class Server(abc.ABC):
         """Serve until `stop`, then tell everybody, send what is owed and return."""
         for outlet in self.outlets:
             outlet.start(wire.started(self.listener.port) if outlet is self.console else b"")
+        if self.store:
+            self.store.start()
+            self.loop.wake()  # it has started again: that is to be written
         while not self._stopping or self.links or self.listener.lingering:
             self.turn()
+        self.finish()
+        if self.store:
+            self.store.close(max(self._end - time.monotonic(), _MOMENT))
         self._close_outlets()
 
     def stop(self) -> None:
@@ -154,6 +174,7 @@ class Server(abc.ABC):
                 refused=dict(Counter(self.listener.refused) + self.room.refused),
                 ended=dict(self.room.left),
                 cut=dict(self.room.cut),
+                stored=self.store.counters() if self.store else None,
             )
 
     @abc.abstractmethod
@@ -171,6 +192,30 @@ class Server(abc.ABC):
     @abc.abstractmethod
     def turn(self) -> None:
         """Wait for what comes next, act on it and on the deadlines, and see that every member gets what it is owed."""
+
+    @abc.abstractmethod
+    def finish(self) -> None:
+        """Wait until everything has been sent that was owed: no link is left."""
+
+    def commit(self) -> None:
+        """Have what has happened be written, before it is sent. By whoever sends, without the lock."""
+        if self.store:
+            self.store.commit()
+
+    def _look_up(self, query: Query, then: Callable[[Found], None]) -> None:
+        """Look for something in what is stored, and tell who has asked, see `Room.past`."""
+        assert self.store
+        self.store.past.look_up(query, lambda found: self.call(functools.partial(then, found)))
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have something called in the loop's thread, under the lock. Any thread."""
+
+        def do() -> None:
+            with self.lock:
+                self.room.now = time.monotonic()
+                function()
+
+        self.loop.call(do)
 
     def tick(self) -> None:
         """Act on the deadlines that have come."""
@@ -295,7 +340,7 @@ class Server(abc.ABC):
 
     def _close_outlets(self) -> None:
         """Have the outlets write what they owe, until the end, and a moment in any case."""
-        moment = time.monotonic() + 0.1
+        moment = time.monotonic() + _MOMENT
         left = self.outlets
         while (left := [outlet for outlet in left if not outlet.close(0.01)]) and (
             time.monotonic() < max(self._end, moment)

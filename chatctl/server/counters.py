@@ -5,6 +5,28 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 
+class Stored(NamedTuple):
+    """What was written to the store so far."""
+
+    bytes: int
+    """Bytes."""
+    lines: int
+    """Lines, the store's own included."""
+    writes: int
+    """Times that something was written."""
+    seconds: float
+    """Seconds that this took."""
+    missing: int
+    """Events that could not be written."""
+
+    def line(self) -> str:
+        """All of it, for a line."""
+        return (
+            f"stored {self.bytes} bytes, {self.lines} lines in {self.writes} writes, {self.seconds:.3f} s, "
+            f"{self.missing} missing, "
+        )
+
+
 class Counters(NamedTuple):
     """One reading. What is not a number of those here now only ever grows.
 
@@ -39,6 +61,8 @@ class Counters(NamedTuple):
     """Why members went of their own accord or were lost: "left", "reset", …"""
     cut: Mapping[str, int]
     """Why the server ended members: "fell behind", "idle", "kicked", …"""
+    stored: Stored | None = None
+    """What was written to the store; None: there is none."""
 
     def line(self) -> str:
         """All of it on one line. The words are the same for every number, so that it can be searched."""
@@ -47,6 +71,7 @@ class Counters(NamedTuple):
             f"{self.users} users, {self.outside} outside, {self.lines} lines, "
             f"{self.bytes_in} bytes in, {self.bytes_out} bytes out, {_sum('links', self.links)}, "
             f"{self.held} held, {self.asleep} asleep, {self.resumed} resumed, {self.incomplete} incomplete, "
+            f"{self.stored.line() if self.stored else ''}"
             f"{_sum('refused', self.refused)}, {_sum('cut', self.cut)}, {_sum('ended', self.ended)}, since {since}"
         )
 

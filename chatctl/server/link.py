@@ -45,7 +45,7 @@ class Link(Member):
         """Whether a layer itself has something to send, when all else is sent: that this is the end, once it is."""
         if self.layered is None:
             return False
-        if self.stage is FINISHED:
+        if self.stage is FINISHED and not self.unwritten:
             self.layered.close()
         return self.layered.pending
 

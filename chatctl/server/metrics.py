@@ -117,6 +117,12 @@ def _collector(read: Callable[[], Counters]) -> "Collector":
             yield Counter("chatctl_incomplete_total", "Of them, those that have missed something.", now.incomplete)
             yield Counter("chatctl_received_bytes_total", "Bytes read, without those of TLS.", now.bytes_in)
             yield Counter("chatctl_sent_bytes_total", "Bytes sent, without those of TLS.", now.bytes_out)
+            if stored := now.stored:
+                yield Counter("chatctl_stored_bytes_total", "Bytes written to the store.", stored.bytes)
+                yield Counter("chatctl_stored_lines_total", "Lines written to the store.", stored.lines)
+                yield Counter("chatctl_store_writes_total", "Times that the store was written.", stored.writes)
+                yield Counter("chatctl_store_seconds_total", "Seconds that this took.", stored.seconds)
+                yield Counter("chatctl_store_missing_total", "Events that could not be stored.", stored.missing)
             for name, help_text, reasons in (
                 ("chatctl_refused_total", "Newcomers refused, by reason.", now.refused),
                 ("chatctl_ended_total", "Members who left or were lost, by reason.", now.ended),

@@ -12,13 +12,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from chatctl import wire
 from chatctl.errors import ResourceError
 from chatctl.layers import Layer
 from chatctl.room import commands, door
-from chatctl.room.people import key
+from chatctl.room.lookup import Whose
 from chatctl.room.stages import GREETED, KNOCKING, OUTSIDE, SILENT
 from chatctl.screen import can_draw
 from chatctl.server import systemd
@@ -26,9 +26,11 @@ from chatctl.server.base import Server
 from chatctl.server.keyboard import Keyboard, controls, usable
 from chatctl.server.terminal import Terminal
 from chatctl.wire import LineDecoder, words
-from chatctl.wire.events import Fact, Removed
+from chatctl.wire.events import Removed
 from chatctl.wire.text import listed
 from chatctl.wire.words import Farewell
+
+_REMOVED = 1000  # people whose lines are removed by one event: it is a line, and has to be of a good length
 
 Certificates = Callable[[], Callable[[], Sequence[Layer]]]
 
@@ -69,7 +71,9 @@ class Operator:
         self._say = say
         self._terminal = terminal
         self._edits = False  # what is typed at the terminal
-        self._banned: dict[str, door.Network] = {}  # by the name of who was banned by it
+        bans = server.store.journal.bans if server.store else {}
+        # With what somebody is called who was banned by name; also when that is over, so that it can be said so again.
+        self._banned = {door.network(text): name for text, name in bans.items()}
 
     @property
     def signals(self) -> Mapping[int, Callable[[], None]]:
@@ -191,9 +195,11 @@ class Operator:
             network = _network(host or name)
         except ValueError as error:
             return [f"{error}: /ban NAME, with a name from /who, or /ban ADDRESS, as in 192.0.2.7 or 2001:db8::/32"]
-        if host:
-            self._banned[person.name if person else name] = network
         server.door.ban(network)
+        self._banned.setdefault(network, "")
+        if host:
+            self._banned[network] = person.name if person else name
+        self._keep_bans()
         word, now = Farewell("banned", _because(words.DENIED, reason)), time.monotonic()
         people = [person for person in room.ledger.people.values() if server.door.denies(person.address.host)]
         for person in people:
@@ -205,34 +211,56 @@ class Operator:
 
     def bans(self, argument: str) -> list[str]:
         """Who is kept out, by /ban or by --deny, and what somebody was called who was banned by name."""
-        names = {network: f" ({name})" for name, network in self._banned.items()}
+        names = {network: f" ({name})" for network, name in self._banned.items() if name}
         denied = self._server.door.denied
         return [door.shown(network) + names.get(network, "") for network in denied] or ["nobody is banned"]
 
     def unban(self, argument: str) -> list[str]:
         """Keep a network, or the address of somebody, out no longer."""
         with contextlib.suppress(ValueError):
-            network = self._banned.get(argument) or _network(argument)
+            named = [network for network, name in self._banned.items() if name == argument]
+            network = named[-1] if named else _network(argument)
             if self._server.door.unban(network):
+                self._keep_bans()
                 return [f"{door.shown(network)} may come in again"]
         return [f"{argument!r} is not banned: /bans lists what is"]
 
+    def _keep_bans(self) -> None:
+        """Have them be the same after a restart."""
+        if store := self._server.store:
+            denied = self._server.door.denied
+            store.journal.ban({door.shown(net): name for net, name in self._banned.items() if net in denied})
+
     def forget(self, argument: str) -> list[str]:
         """Remember no more what somebody has said, or all from an address, or everybody; members are told."""
-        room = self._server.room
-        person = room.ledger.find(argument)
-        uid = person.uid if person else 0
+        ledger, store = self._server.room.ledger, self._server.store
+        person = ledger.find(argument)
+        whose = Whose(argument, {person.uid} if person else set(), ledger.seq)
+        known = ledger.forget(whose)
+        if not store:
+            return self._forgotten(argument, known)
+        whose = whose._replace(uids=known.union(whose.uids))
 
-        def said_it(fact: Fact) -> bool:
-            by_name = fact.uid == uid or key(fact.name) == key(argument)
-            return argument == "all" or by_name or fact.host == argument.strip("[]")
+        def forgotten(uids: Collection[int], why: str) -> None:
+            ledger.forget(Whose("", uids, whose.seq))
+            answer = self._forgotten(argument, known.union(uids))
+            if why:
+                answer.append(f"the store still has some of it: {why}: say it again")
+            self._server.console.tell(wire.answer(*answer))
 
-        uids = room.ledger.ring.forget(said_it)
+        call = self._server.call
+        store.past.forget(whose, store.wait, lambda uids, why: call(functools.partial(forgotten, uids, why)))
+        return []
+
+    def _forgotten(self, text: str, uids: Collection[int]) -> list[str]:
+        """Tell members what was removed; return what is to be answered."""
+        what = "all that was said before" if text == "all" else f"what {text} has said"
         if not uids:
-            return [f"nothing is kept of {argument!r}: /forget NAME, /forget ADDRESS or /forget all"]
-        room.ledger.logs.blank(uids)
-        what = "all that was said before" if argument == "all" else f"what {argument} has said"
-        room.post(Removed(tuple(sorted(uids)), f"server: {what} is removed"))
+            return [f"nothing is kept of {text!r}: /forget NAME, /forget ADDRESS or /forget all"]
+        people = sorted(uids)
+        for at in range(0, len(people), _REMOVED):
+            some = tuple(people[at : at + _REMOVED])
+            self._server.room.post(Removed(some, f"server: {what} is removed"))
         return [f"{what} is removed, but for what members have on their screens, and a transcript"]
 
     def shutdown(self, argument: str) -> list[str]:

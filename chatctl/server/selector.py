@@ -43,9 +43,14 @@ class SelectServer(Server):
         self.tick()
         self.flush()
 
+    def finish(self) -> None:
+        """Nothing is left to do: a turn ends when all is sent."""
+        assert self.room.quiet
+
     def flush(self) -> None:
         """Send every member what it is owed, and act on every ending."""
         while not self.room.quiet:
+            self.commit()
             with self.lock:
                 alone, together, touched = self.delivery.collect()
             self.delivery.single(alone)
@@ -90,7 +95,7 @@ class SelectServer(Server):
         with self.lock:
             if link.paused:
                 self.glance(link)
-            if link.stage is FINISHED and link not in self.delivery.stalled:
+            if link.stage is FINISHED and link not in self.delivery.stalled and not link.unwritten:
                 self.half_close(link)
             self._watch(link)
             if link.stage is GONE and link in self.links:

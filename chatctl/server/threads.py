@@ -81,6 +81,15 @@ class ThreadsServer(Server):
         self.tick()
         self._flush()
 
+    def finish(self) -> None:
+        """Wait for the flusher."""
+        with self.lock:
+            while self._flushing:
+                self._caught_up.wait()
+            lead = self._lead()
+        if lead:
+            self._rounds(math.inf)
+
     def _flush(self) -> None:
         """Become the flusher if there is something to flush and nobody else is at it."""
         with self.lock:
@@ -153,6 +162,8 @@ class ThreadsServer(Server):
                     return
                 if limit == 0:
                     break
+            self.commit()
+            with self.lock:
                 alone, together, touched = self.delivery.collect()
                 for link in touched:
                     self._attend(link)
@@ -188,7 +199,7 @@ class ThreadsServer(Server):
             with contextlib.suppress(OSError):
                 link.sock.shutdown(socket.SHUT_RDWR)
             self._let_go(link)
-        elif link.stage is FINISHED and link not in self.delivery.stalled:
+        elif link.stage is FINISHED and link not in self.delivery.stalled and not link.unwritten:
             self._ending.append(link)
 
     def _settle(self) -> None:
@@ -226,7 +237,7 @@ class ThreadsServer(Server):
                 if data is None:
                     # Under the same hold of the lock: what is appended next finds a link that is not stalled.
                     self.delivery.stalled.remove(link)
-                    if link.stage is FINISHED:
+                    if link.stage is FINISHED and not link.unwritten:
                         self.half_close(link)
                     self._let_go(link)
                     break

@@ -102,13 +102,17 @@ class Removed(NamedTuple):
     text: str
 
 
+class Restarted(NamedTuple):
+    """The server has begun anew: of who was here, those alone still are who are waited for."""
+
+
 class Closed(NamedTuple):
     """The room is closed: all are told why, and nobody is here any more."""
 
     text: str
 
 
-Record = Entered | Held | Linked | Left | Said | Acted | Taken | Renamed | Announced | Removed | Closed
+Record = Entered | Held | Linked | Left | Said | Acted | Taken | Renamed | Announced | Removed | Restarted | Closed
 
 
 class Fact(NamedTuple):
@@ -166,6 +170,7 @@ class Visit(NamedTuple):
         resumed: whether the room knows its place.
         taken: the highest number of its own lines that is done.
         keeps: what the room remembers, in words.
+        known: whether what it has seen counts, so that all it has missed are the events from there up to ``begin``.
     """
 
     time: float
@@ -179,6 +184,7 @@ class Visit(NamedTuple):
     resumed: bool
     taken: int
     keeps: str
+    known: bool
 
 
 class Kind(enum.StrEnum):

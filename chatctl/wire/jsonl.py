@@ -27,6 +27,7 @@ from chatctl.wire.events import (
     Listed,
     Removed,
     Renamed,
+    Restarted,
     Said,
     Visit,
 )
@@ -60,6 +61,8 @@ def others(fact: Fact) -> bytes:
             return f'{head}"announcement","text":{quoted(text)}}}\n'.encode()
         case Removed(uids=uids, text=text):
             return f'{head}"removed","uids":{list(uids)},"text":{quoted(text)}}}\n'.encode()
+        case Restarted():
+            return f'{head}"restarted","users":{fact.users}}}\n'.encode()
     raise AssertionError(f"nobody is told of {record}")
 
 
@@ -79,11 +82,32 @@ def _said(fact: Fact, record: Said) -> bytes:
     ).encode()
 
 
-def said_by(uids: Collection[int]) -> re.Pattern[bytes]:
-    """Finds what some people have said: what stands before it in a line, the text itself, what stands behind."""
-    who = b"|".join(b"%d" % uid for uid in uids)
-    head = rb'\{"seq":\d+,"time":"[^"]*","kind":"(?:message|action)","uid":(?:' + who + rb'),[^\n]*?"text":"'
-    return re.compile(rb"(" + head + rb')([^\n]*)("\}\n)')
+_SAID = re.compile(
+    rb'(\{"seq":\d+,"time":"[^"]*","kind":"(?:message|action)","uid":(\d+),[^\n]*?"text":")([^\n]*)("\}\n)'
+)
+
+
+class Blank:
+    """Replaces what some people have said by blanks, of which there are as many as there were bytes.
+
+    ``uids``: their numbers; ``found``: of whom there was something.
+    """
+
+    def __init__(self, uids: Collection[int]) -> None:
+        self.uids = set(uids)
+        self.found: set[int] = set()
+
+    def __call__(self, lines: bytes) -> bytes:
+        """The same lines without that."""
+        return _SAID.sub(self._replace, lines) if self.uids else lines
+
+    def _replace(self, line: re.Match[bytes]) -> bytes:
+        before, number, text, behind = line.groups()
+        uid = int(number)
+        if uid not in self.uids or not text.strip():
+            return line[0]
+        self.found.add(uid)
+        return b"".join((before, b" " * len(text), behind))
 
 
 def _id(number: int) -> str:
@@ -304,6 +328,12 @@ def _history(data: dict[str, Any], me: int) -> Event:
     return _event(Kind.HISTORY, data, f"! {text}", text=text)
 
 
+def _restarted(data: dict[str, Any], me: int) -> Event:
+    users = _number(data, "users")
+    text = words.restarted(users)
+    return _event(Kind.RESTARTED, data, f"! {text}", text=text, users=users)
+
+
 def _ignored(data: dict[str, Any], me: int) -> Event:
     for uid in data["uids"]:
         _number({"uid": uid}, "uid")
@@ -336,6 +366,6 @@ _EVENTS: dict[str, Callable[[dict[str, Any], int], Event]] = {
     "hello": _silent(Kind.HELLO),
     "ack": _silent(Kind.ACK),
     "ignored": _ignored,
-    "restarted": _silent(Kind.RESTARTED),
+    "restarted": _restarted,
     "epoch": _silent(Kind.EPOCH),
 }

@@ -21,6 +21,7 @@ from chatctl.wire.events import (
     Listed,
     Removed,
     Renamed,
+    Restarted,
     Said,
     Visit,
 )
@@ -45,6 +46,8 @@ def others(fact: Fact) -> bytes:
             return f"= The user {fact.name} is now {name}\n".encode()
         case Announced(text=text) | Closed(text=text) | Removed(text=text):
             return answer(text)
+        case Restarted():
+            return answer(words.restarted(fact.users))
     raise AssertionError(f"nobody is told of {fact.record}")
 
 

@@ -62,6 +62,11 @@ def online(users: int) -> str:
     return f"{users} {'user' if users < 2 else 'users'} online"
 
 
+def restarted(users: int) -> str:
+    """How all are told that the server has begun anew."""
+    return f"the server has started again ({online(users)})"
+
+
 def renamed(name: str) -> str:
     """How it is told to somebody what that one is called from now on."""
     return f"you are {name} now"

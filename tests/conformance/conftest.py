@@ -1,6 +1,7 @@
-"""Every test here runs over every mode in the registry, in plain text and under TLS."""
+"""Every test here runs over every mode in the registry, in plain text, and under TLS with a store."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -15,12 +16,14 @@ R = TypeVar("R", bound=AnyRoom)
 
 @pytest.fixture(params=[(mode, tls) for mode in sorted(MODES) for tls in ("plain", "tls")], ids="-".join)
 def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """A mode, and whether it is under TLS."""
+    """A mode, and whether it is under TLS, where the room is stored."""
     kind: tuple[str, str] = request.param
     return kind
 
 
-def serving(house: Callable[..., R], kind: tuple[str, str], certificates: Certificates) -> Iterator[Callable[..., R]]:
+def serving(
+    house: Callable[..., R], kind: tuple[str, str], certificates: Certificates, stores: Path
+) -> Iterator[Callable[..., R]]:
     """Start servers with flags, without a rate if they give none.
 
     At the end they must have nothing left of the test and end in good order.
@@ -31,6 +34,7 @@ def serving(house: Callable[..., R], kind: tuple[str, str], certificates: Certif
         mode, tls = kind
         if tls == "tls":
             options.setdefault("certificates", certificates)
+            flags = ("--store", str(stores / str(len(rooms))), *flags)
         room = house(mode, "--rate", "0", *flags, **options)
         rooms.append(room)
         room.note_resources()
@@ -47,15 +51,15 @@ def serving(house: Callable[..., R], kind: tuple[str, str], certificates: Certif
 
 
 @pytest.fixture
-def start(kind: tuple[str, str], certificates: Certificates) -> Iterator[Start]:
+def start(kind: tuple[str, str], certificates: Certificates, tmp_path: Path) -> Iterator[Start]:
     """Start a server in a thread."""
-    yield from serving(ThreadRoom, kind, certificates)
+    yield from serving(ThreadRoom, kind, certificates, tmp_path / "threads")
 
 
 @pytest.fixture
-def launch(kind: tuple[str, str], certificates: Certificates) -> Iterator[Launch]:
+def launch(kind: tuple[str, str], certificates: Certificates, tmp_path: Path) -> Iterator[Launch]:
     """Start a server in a process, where that is what a test is about: its memory, its signals, its descriptors."""
-    yield from serving(Room, kind, certificates)
+    yield from serving(Room, kind, certificates, tmp_path / "processes")
 
 
 @pytest.fixture

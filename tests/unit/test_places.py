@@ -111,6 +111,7 @@ def test_a_program_enters() -> None:
         "resumed": False,
         "taken": 0,
         "keeps": "200 lines in memory",
+        "known": False,
     }
     assert drain(other) == "> New user alice entered (2 users online)\n"
     assert texts(guests.hear(member, "hi", "there")) == [(3, "hi"), (4, "there")]
@@ -608,7 +609,7 @@ def test_forgotten_lines_are_blank() -> None:
     guests.lose(member)
     ledger = guests.room.ledger
     tip = ledger.logs["json"].tip
-    ledger.logs.blank([1])
+    ledger.logs.blank([1], ledger.seq)
     assert ledger.logs["json"].tip == tip
     _, (_, *events) = guests.enter(secret=SECRETS[0], epoch="kvqhtaxb", after=2)
     assert [text.strip() for _, text in texts(events)] == ["", "mine"]

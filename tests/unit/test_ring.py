@@ -170,7 +170,7 @@ def test_kept_knows_where_a_line_came_from() -> None:
 def test_the_operator_has_it_forgotten(whom: str) -> None:
     """By a name, under which it was said or which its speaker has now, by an address, or all; members are told."""
     guests = Guests()
-    server = SimpleNamespace(room=guests.room)
+    server = SimpleNamespace(room=guests.room, store=None)
     operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that it looks at
     assert operator.forget(whom)[0].startswith(f"nothing is kept of {whom!r}: /forget NAME")
     reader, speaker = guests.join("10.0.0.1:1"), guests.join("10.0.0.5:1")

@@ -351,7 +351,7 @@ def test_an_address_has_its_places_back() -> None:
 def test_a_ban_ends_nobody_from_elsewhere() -> None:
     """Who comes from outside the network stays, and so does everybody's count of places; who comes from it goes."""
     guests = Guests()
-    server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
+    server = SimpleNamespace(room=guests.room, door=Door(max_users=10), store=None)
     operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
     inside = [guests.join(f"192.0.2.7:{port}") for port in range(3)]
     guests.say(inside[0], b"/nick alice\n")
@@ -376,7 +376,7 @@ def test_a_ban_ends_nobody_from_elsewhere() -> None:
 def test_a_ban_by_name(name: str, address: str) -> None:
     """A member's name bans its address, listed by /bans, until /unban; also when the member has gone, with a reason."""
     guests = Guests()
-    server = SimpleNamespace(room=guests.room, door=Door(max_users=10))
+    server = SimpleNamespace(room=guests.room, door=Door(max_users=10), store=None)
     operator = Operator(server, lambda: tuple, print, Terminal())  # type: ignore[arg-type]  # all that a ban looks at
     member = guests.join(name if name.endswith("7:1") or name[0] == "[" else "192.0.2.9:1")
     if address == "192.0.2.9":
