@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from chatctl import __version__
-from chatctl.cli import bench, bot, cert, client, layout, server
+from chatctl.cli import bench, bot, cert, client, layout, log, server
 from chatctl.errors import ChatctlError
 
 
@@ -104,5 +104,13 @@ def completion(shell: str) -> None:
     click.echo(script)
 
 
-for command in (server.command, client.command, bot.command, bench.command, cert.command, completion):
+for command in (
+    server.command,
+    client.command,
+    bot.command,
+    log.command,
+    bench.command,
+    cert.command,
+    completion,
+):
     cli.add_command(command)

@@ -51,7 +51,7 @@ def test_the_order_of_the_commands() -> None:
     """What one needs first comes first, each with the whole first sentence of its page."""
     listed = [line.split(maxsplit=1) for line in section(page("--help"), "Commands").splitlines()]
     names = [name for name, _ in listed]
-    assert names[:4] == ["server", "client", "bot", "bench"]
+    assert names[:5] == ["server", "client", "bot", "log", "bench"]
     assert set(names) == set(cli.commands)
     for name, summary in listed:
         assert page(f"{name} --help").splitlines()[2] == f"  {summary}."
@@ -67,7 +67,7 @@ def test_what_a_page_has(name: str) -> None:
     assert "--help" in section(text, "Options")
 
 
-@pytest.mark.parametrize("name", ["server", "client", "bot", "bench"])
+@pytest.mark.parametrize("name", ["server", "client", "bot", "log", "bench"])
 def test_exit_statuses_come_last(name: str) -> None:
     """Each page of a command that can fail ends with what its statuses mean."""
     text = page(f"{name} --help")
@@ -79,7 +79,7 @@ def test_exit_statuses_come_last(name: str) -> None:
 def test_examples_are_command_lines(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An example is understood, where its files are there."""
     monkeypatch.chdir(tmp_path)
-    words = re.split(r"eval \"\$\(|\)\"| > | *# ", line.split(" | ")[-1])
+    words = re.split(r"eval \"\$\(|\)\"| > | *# ", next(part for part in line.split(" | ") if "chatctl" in part))
     name, *arguments = shlex.split(next(part for part in words if "chatctl" in part))[1:]
     for word in arguments:
         if word.endswith(".chat"):

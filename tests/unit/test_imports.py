@@ -167,7 +167,7 @@ def test_help_imports_nothing_but_click() -> None:
     assert not {name.split(".")[0] for name in extra} & heavy
     assert {name for name in extra if name.startswith("chatctl.")} == {
         "chatctl.cli",
-        *(f"chatctl.cli.{name}" for name in ("bench", "bot", "cert", "client", "layout", "options", "server")),
+        *(f"chatctl.cli.{name}" for name in ("bench", "bot", "cert", "client", "layout", "log", "options", "server")),
         "chatctl.errors",
     }
 
