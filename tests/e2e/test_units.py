@@ -88,6 +88,9 @@ def test_what_it_starts(files: Path, tmp_path: Path) -> None:
         assert process.wait(PATIENCE) == 0
         assert process.stderr
         assert process.stderr.read() == b""
-    transcript = state / directory / "room.log"
-    assert f"[{peer.name}] hello\n" in transcript.read_text()
-    assert transcript.stat().st_mode & 0o077 == 0
+    store = state / directory / "room"
+    said = subprocess.run(
+        [*COMMAND, "log", store], check=True, capture_output=True, text=True, env=environment()
+    ).stdout
+    assert f"[{peer.name}] hello\n" in said
+    assert store.stat().st_mode & 0o077 == 0
