@@ -263,8 +263,10 @@ class Journal(Marks):
         for person in ledger.people.values():
             if line := _person(ledger, person, seq):
                 yield line
-        for place, since in ledger.places.sleeping():
-            yield _place(ledger, place, seq, since)
+        here = {person.uid for person in ledger.people.values()}
+        for place in ledger.places.all():  # of who is asleep, or was here until the room was closed
+            if place.uid not in here:
+                yield _place(ledger, place, seq, ledger.places.since(place))
         epochs = dict(list(logs.epochs.items())[-EPOCHS:])
         yield _line(seq, "epoch", epoch=logs.epoch, epochs=epochs, last=ledger.last)  # the end: all of it is there
 

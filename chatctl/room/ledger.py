@@ -159,6 +159,8 @@ class Ledger:
                 self._tell(record, now)
                 for person in self.people.values():
                     self._end_view(person)
+                    if place := person.place:
+                        place.name, place.host = person.name, person.address.host
                 self.people.clear()
                 self.held.clear()
 

@@ -71,9 +71,9 @@ class Places:
         """Since when a place is asleep; None: it is not."""
         return self._asleep.get(place.digest)
 
-    def sleeping(self) -> Collection[tuple[Place, float]]:
-        """Those that are asleep, the oldest first, and since when."""
-        return [(self._known[digest], since) for digest, since in self._asleep.items()]
+    def all(self) -> Collection[Place]:
+        """All that are kept."""
+        return self._known.values()
 
     def find(self, digest: bytes) -> Place | None:
         """The place of a secret; an empty digest is nobody's."""

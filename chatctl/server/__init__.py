@@ -160,7 +160,7 @@ def serve(
             handlers=[diagnostics],
         )
         logging.logThreads = False  # else logging keeps an entry for each reader thread for good
-        limits = within_descriptors(limits)
+        limits = within_descriptors(limits, stored=store is not None)
         shown = console.Stream(_STDOUT, terminal.write)
         certificates = operation.certificates(tls_cert, tls_key, tls_client_ca)
         server = stack.enter_context(

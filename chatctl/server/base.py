@@ -41,12 +41,14 @@ from chatctl.wire.words import FULL, TOO_MANY, Farewell
 DEFAULT_USERS = 10_000
 """Members at a time, where nobody says how many."""
 
-RESERVE = 27
+RESERVE = 20
 """Descriptors left for what is no member: standard streams (3), the selector and what wakes it (3), listeners (4), the
 one to be given up when there is no other, the transcript while it is reopened (2), metrics and a scraper (2), a file of
-certificates, the store (7: its lock, its directory, a segment that is written, one that is put on the disk, twice, the
-next one, one that is read), and some of the refused (4). When there are more of those, newcomers are turned away for a
-while."""
+certificates, and some of the refused (4). When there are more of those, newcomers are turned away for a while."""
+
+STORED = 8
+"""More of them for a store: its lock, its directory, segments that are written, begun, and put on the disk (4), and two
+pipes."""
 
 LOOKS = 4
 """Times that a round looks for more to read before it sends: fewer sends, each of more, and no timer. (Measured: a busy
@@ -62,15 +64,20 @@ _FIRST_WORDS = 4096  # bytes read of a newcomer at once
 log = logging.getLogger("chatctl.server")
 
 
-def within_descriptors(limits: Limits) -> Limits:
+def within_descriptors(limits: Limits, *, stored: bool) -> Limits:
     """The same limits with a number of users, for whom this process's limit of descriptors is raised.
 
     A number that cannot be had is granted all the same, with a warning.
+
+    Args:
+        limits: what members may cost.
+        stored: the room is.
     """
-    wanted = (limits.max_users or DEFAULT_USERS) + RESERVE
+    reserve = RESERVE + STORED * stored
+    wanted = (limits.max_users or DEFAULT_USERS) + reserve
     descriptors = raise_limit(wanted)
     if limits.max_users is None:
-        return replace(limits, max_users=min(DEFAULT_USERS, max(descriptors - RESERVE, 1)))
+        return replace(limits, max_users=min(DEFAULT_USERS, max(descriptors - reserve, 1)))
     if wanted > descriptors:
         log.warning("%d users need more descriptors than the limit of %d: see ulimit -n", limits.max_users, descriptors)
     return limits
@@ -103,7 +110,8 @@ class Server(abc.ABC):
         self.layers = layers
         limits = room.limits
         users = limits.max_users or 0
-        spare = raise_limit(users + MORE + RESERVE) - RESERVE - users
+        reserve = RESERVE + STORED * (store is not None)
+        spare = raise_limit(users + MORE + reserve) - reserve - users
         more = max(min(spare, MORE), _PARTING)
         self.door = Door(users, limits.max_per_ip, limits.allow, limits.deny, more=more)
         self.console, *_ = self.outlets = outlets

@@ -256,15 +256,16 @@ class Store:
                 break
 
     def _sync(self) -> None:
-        with self._busy:
-            descriptors, self._put_away = self._put_away, []
-            new = bool(descriptors)
-            if self._segment is not None:
-                descriptors.append(os.dup(self._segment))
         with contextlib.ExitStack() as stack:
-            for descriptor in descriptors:
-                stack.callback(os.close, descriptor)
             try:
+                with self._busy:
+                    descriptors, self._put_away = self._put_away, []
+                    for descriptor in descriptors:
+                        stack.callback(os.close, descriptor)
+                    new = bool(descriptors)
+                    if self._segment is not None:
+                        descriptors.append(os.dup(self._segment))
+                        stack.callback(os.close, descriptors[-1])
                 for descriptor in descriptors:
                     segments.put_on_disk(descriptor)
                 if new:

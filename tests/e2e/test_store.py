@@ -520,7 +520,9 @@ def test_what_is_forgotten_is_gone(mode: str, tmp_path: Path) -> None:
     """From what is stored, from memory and for who comes back; numbers have no gap."""
     store = tmp_path / "store"
     secret = "a secret of bob's"
-    server = Window("server", "127.0.0.1", "0", "--mode", mode, "--rate", "0", "--store", str(store))
+    server = Window(
+        "server", "127.0.0.1", "0", "--mode", mode, "--rate", "0", "--store", str(store), HOME=str(tmp_path)
+    )
     port = int(server.until(".")[-1].removesuffix(".").split()[-1])
     with Program(port) as alice, Program(port) as bob:
         alice.enter(nick="alice", secret="a" * 22)

@@ -43,13 +43,17 @@ class StoreMachine(RuleBasedStateMachine):
         self.kept: dict[int, dict[str, Any]] = {}  # what anybody has seen that must be in the file for good
         self.told: set[tuple[str, int]] = set()  # who was answered that a line of its is done, and which
         self.doubted: set[tuple[str, int]] = set()  # where a crash may have undone that
+        self.doubtful = False  # the machine has crashed, and the file does not say so
         self.failing = False
+        self.lost: set[int] = set()  # numbers of events that are not in the file
         self.clients = [Client(number) for number in range(4)]
         self.port = 0
         self.start(Saved())
 
     def start(self, saved: Saved) -> None:
         """A server begins on what is stored."""
+        self.lost = {seq for seq in self.lost if seq <= saved.seq}
+        saved.doubtful = self.doubtful
         self.room: Room[Member] = Room(Limits(rate=0, greet_delay=1, grace=60), epoch=next(self.epochs))
         self.anew = True
         self.failing = False
@@ -78,12 +82,14 @@ class StoreMachine(RuleBasedStateMachine):
             return
         if works:
             if batch.snapshot:  # a new file
+                self.doubtful = False
                 self.file += batch.snapshot.splitlines(keepends=True)
             self.file += batch.lines.splitlines(keepends=True)
             self.journal.keep(batch)
             self.anew = self.failing = False
         else:
             self.journal.lose(batch, next(self.epochs))
+            self.lost |= {*range(batch.before + 1, batch.seq + 1)}
             self.failing = self.anew = True
 
     @rule()
@@ -129,7 +135,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not any(b'"kind":"epoch"' in line for line in self.file):
             self.file = []
         saved = self.read() if self.file else Saved()
-        saved.doubtful = True
+        self.doubtful = True
         self.kept = {seq: seen for seq, seen in self.kept.items() if seq <= saved.seq}
         self.doubted |= self.told
         self.start(saved)
@@ -188,7 +194,8 @@ class StoreMachine(RuleBasedStateMachine):
         match seen["kind"]:
             case "welcome":
                 if seen["resumed"] and seen["known"]:
-                    assert seen["from"] == client.seq + 1, "nothing is missing"
+                    missing = range(client.seq + 1, seen["from"])
+                    assert not missing or self.lost.intersection(missing), "nothing is missing that is in the file"
                     assert {number for who, number in self.told if who == seen["you"]} <= {
                         *range(seen["taken"] + 1),
                         *(number for who, number in self.doubted if who == seen["you"]),
@@ -204,7 +211,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert seen["seq"] == client.seq + 1
                 client.seq = seen["seq"]
                 assert self.known.setdefault((client.epoch, client.seq), seen) == seen, "no number has two texts"
-                if client.epoch == self.room.ledger.logs.epoch and not self.failing:
+                if client.epoch == self.room.ledger.logs.epoch and client.seq not in self.lost:
                     self.kept[client.seq] = seen
         if seen.get("id") and (seen["kind"] != "message" or (client.link and seen["uid"] == client.link.uid)):
             client.due = [number for number in client.due if number != seen["id"]]
