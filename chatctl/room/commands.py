@@ -229,7 +229,7 @@ def _show_before(room: "Room[Any]", member: "Member", query: Query) -> None:
     lowest, before = max(first, log.first), min(query.before, ledger.logs.kept + 1)
     end = log.position(max(before, lowest))
     begin = log.position(max(lowest, log.number(end - _LOGGED)))
-    found = pick(readable(log.read(begin, end), ignored), query)
+    found = pick(readable(log.dialect.unwrap(log.read(begin, end)), ignored), query)
     older = min(before, log.number(begin))
     if first < older and len(found.lines) < query.most and end - begin < _LOGGED // 2:
         within = _LOGGED - (end - begin)

@@ -255,14 +255,17 @@ class Endings(Generic[M]):
         self.deadlines.drop(member)  # each stage has deadlines of its own
         member.stage = stage
         if stage is GONE:
-            self._hosts[member.address.host] -= 1
-            if not self._hosts[member.address.host]:
-                del self._hosts[member.address.host]
+            self._leave_host(member)
         else:
             self._at[stage][member] = None
         if stage in (FINISHED, GONE):
             member.paused = NOT_PAUSED
             self.touch(member)
+
+    def _leave_host(self, member: M) -> None:
+        self._hosts[member.address.host] -= 1
+        if not self._hosts[member.address.host]:
+            del self._hosts[member.address.host]
 
     def _depart(self, member: M, stage: Stage, reason: str, count: Counter[str], code: str = "") -> None:
         """Have a member end, who is counted, and announced if it was in the room, or waited for.

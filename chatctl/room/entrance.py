@@ -11,7 +11,7 @@ from chatctl.wire import LineDecoder, Rejected, words
 from chatctl.wire.words import Farewell
 
 HANDSHAKE = 10.0
-"""Seconds that a newcomer has for its TLS handshake."""
+"""Seconds that a newcomer has for its TLS handshake, or a browser for its request, TLS included."""
 
 _NICK = b"/nick "
 _JSON = b"/json"
@@ -33,9 +33,9 @@ class Entrance(Programs[M]):
         member.decoder = LineDecoder(self.limits.max_line, guard=True)
         super().arrive(member)
 
-    def knock(self, member: M, now: float) -> None:
-        """Give a newcomer time for its handshake; `join` comes after that."""
-        self.deadlines.set(member, now + HANDSHAKE, Due.HANDSHAKE)
+    def knock(self, member: M, now: float, due: Due = Due.HANDSHAKE) -> None:
+        """Give a newcomer time for its handshake, or a browser for its request; `join` or `open` comes after that."""
+        self.deadlines.set(member, now + HANDSHAKE, due)
 
     def join(self, member: M, now: float, identity: str = "") -> None:
         """Let a newcomer in, or have it wait for the password. One that was turned away meanwhile is not let in.
@@ -47,21 +47,41 @@ class Entrance(Programs[M]):
         """
         if member.stage is not KNOCKING:
             return
-        member.identity = identity
-        self.now = now
-        if self.limits.rate:
-            member.bucket = Bucket(self.limits.rate, self.limits.burst, now)
-        if self._password is None:
+        self._prepare(member, now, identity)
+        if not member.locked:
             self._welcome(member, now)
         else:
-            member.locked = True
             self._move(member, OUTSIDE)
             self.deadlines.set(member, now + PASSWORD, Due.PASSWORD)
             self.answer(member, words.NEEDS_PASSWORD)
 
+    def open(self, member: M, now: float, decoder: LineDecoder, identity: str = "") -> None:
+        """Say hello to a page, which has said by its request that it is a program.
+
+        Args:
+            member: the page.
+            now: the time.
+            decoder: of what it sends.
+            identity: see `join`.
+        """
+        self._prepare(member, now, identity)
+        member.decoder = decoder
+        self.greet(member, "web")
+
+    def _prepare(self, member: M, now: float, identity: str) -> None:
+        member.identity = identity
+        self.now = now
+        if self.limits.rate:
+            member.bucket = Bucket(self.limits.rate, self.limits.burst, now)
+        member.locked = self._password is not None
+
     def no_handshake(self, member: M, now: float) -> None:
         """Turn away who has not shaken hands in time."""
         self.dismiss(member, now, Farewell("tls", SPEAKS_TLS), f"no TLS handshake within {HANDSHAKE:.0f} s")
+
+    def no_request(self, member: M, now: float) -> None:
+        """Give up a browser that has not asked for anything in time."""
+        self.leave(member, now, f"no request within {HANDSHAKE:.0f} s")
 
     def no_password(self, member: M, now: float) -> None:
         """Turn away who has not given the password in time."""

@@ -236,7 +236,7 @@ class Journal(Marks):
             logs.epoch = epoch
             for view in self._ledger.readers():
                 if view.log.dialect.programs and not view.deaf:
-                    view.interpose(jsonl.told("epoch", epoch=epoch))
+                    view.interpose(view.log.dialect.wrap(jsonl.told("epoch", epoch=epoch)))
                     self._ledger.touch(view)
         self.missing += batch.seq - batch.before
         self.lost += batch.seq - batch.before

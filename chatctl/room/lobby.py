@@ -12,7 +12,7 @@ from chatctl.room.ledger import Ledger
 from chatctl.room.limits import Limits
 from chatctl.room.person import Newcomer, Person
 from chatctl.room.stages import INSIDE, KNOCKING, SILENT, M
-from chatctl.wire import words
+from chatctl.wire import Address, words
 from chatctl.wire.events import Announced, Entered, Left, Linked, Record
 from chatctl.wire.words import Farewell
 
@@ -43,6 +43,12 @@ class Lobby(Endings[M]):
         member.deafen()
         self._at[KNOCKING][member] = None
         self._hosts[member.address.host] += 1
+
+    def relocate(self, member: M, address: Address) -> None:
+        """Note where a newcomer really comes from."""
+        self._leave_host(member)
+        member.address = address
+        self._hosts[address.host] += 1
 
     def enter(self, member: M, name: str = "", *, place: bytes = b"", newcomer: Newcomer | None = None) -> bool:
         """Announce a member to the others and welcome it. Who came before it and is silent is in the room first.

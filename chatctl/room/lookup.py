@@ -75,9 +75,9 @@ LookUp: TypeAlias = Callable[[Query, Callable[[Found], None]], None]
 """Looks for something in what is stored, and then calls, in the loop's thread and under the lock of the room."""
 
 
-def readable(told: bytes, ignored: Collection[int]) -> Iterator[Line]:
+def readable(told: Sequence[bytes], ignored: Collection[int]) -> Iterator[Line]:
     """What somebody may read of some events, the newest first: what was said, but by those whom it ignores."""
-    for line in reversed(told.splitlines()):
+    for line in reversed(told):
         event = jsonl.parse(line.decode("utf-8", "replace"))
         if event.kind in (Kind.MESSAGE, Kind.ACTION) and event.uid not in ignored and event.text.strip():
             yield Line(event.text, line)

@@ -89,15 +89,19 @@ class Programs(Lobby[M]):
         self._certified = certified
         self._password = None if password is None else hashlib.sha256(password).digest()
 
-    def greet(self, member: M) -> None:
+    def greet(self, member: M, word: str = "json") -> None:
         """Say hello to a program, which sees nothing of the room from then on until it has entered.
+
+        Args:
+            member: the program.
+            word: the dialect that it reads.
 
         Raises:
             RefusedError: it has not read yet what it saw before (``slow``).
         """
         if member.lag > MOST_OWED:
             raise RefusedError("slow", "read first: too much is on its way to you")
-        log = self.ledger.log("json")
+        log = self.ledger.log(word)
         member.log.readers -= 1
         log.readers += 1
         member.change(log)
@@ -106,7 +110,7 @@ class Programs(Lobby[M]):
         member.decoder.max_line = self.limits.max_line + _ROOM
         limits = self.limits
         hello = jsonl.hello(f"chatctl {__version__}", password=member.locked, line=limits.max_line, grace=limits.grace)
-        self.give(member, hello)
+        self.give(member, log.dialect.wrap(hello))
 
     def admit(self, member: M, items: list[bytes | Rejected]) -> list[bytes | Rejected]:
         """Let a program in that says how; return what follows that."""

@@ -29,7 +29,6 @@ from chatctl.room.programs import MAX_TOLD
 from chatctl.room.stages import GREETED, INSIDE, OUTSIDE, SILENT, Due, M, Pause, Stage
 from chatctl.wire import Rejected, said, words
 from chatctl.wire.events import Said, Taken
-from chatctl.wire.telnet import Telnet
 from chatctl.wire.words import Farewell
 
 GLANCE = 5.0
@@ -83,13 +82,13 @@ class Room(Entrance[M]):
         items = member.decoder.feed(data) if data else member.decoder.finish()
         if not data and member.log.dialect.programs:  # it sends its last line again if that has no end
             items = []
-        if member.decoder.telnet:
-            self._negotiate(member, member.decoder.telnet)
+        if replies := member.decoder.replies():
+            self._negotiate(member, replies)
         if items and not isinstance(first := items[0], bytes) and first in REFUSALS:
             self.dismiss(member, now, Farewell("refused", REFUSALS[first]), f"sent {first.value}")
         while items and (hear := self._HEARING.get(member.stage)):
             items = hear(self, member, items)
-        if not data:
+        if not data or member.decoder.closed:
             self.finish(member, now, LEFT)
         elif member.bucket:
             self._slow_down(member, member.bucket.spend(data, now), now)
@@ -180,6 +179,7 @@ class Room(Entrance[M]):
 
     _OVERDUE: ClassVar[dict[Due, Callable[[Any, Any, float], None]]] = {
         Due.HANDSHAKE: Entrance.no_handshake,
+        Due.REQUEST: Entrance.no_request,
         Due.PASSWORD: Entrance.no_password,
         Due.GREETING: Entrance.no_word,
         Due.ENTRY: Entrance.no_entry,
@@ -217,11 +217,10 @@ class Room(Entrance[M]):
             member.heard = since
             self.deadlines.set(member, since + self.limits.idle_timeout, Due.IDLE)
 
-    def _negotiate(self, member: M, telnet: Telnet) -> None:
-        if telnet.replies and member.told <= MAX_TOLD:
-            member.tell(telnet.replies)
+    def _negotiate(self, member: M, replies: bytes) -> None:
+        if member.told <= MAX_TOLD:
+            member.tell(replies)
             self.touch(member)
-        telnet.replies = b""
 
     def _take_in(self, member: M, items: list[bytes | Rejected]) -> list[bytes | Rejected]:
         """Say and answer what a chunk of input came to: its lines are posted together, in their order.

@@ -34,7 +34,7 @@ class Stage(enum.Enum):
 KNOCKING, OUTSIDE, SILENT, GREETED, INSIDE, FINISHED, GONE = Stage
 
 FOLLOWING = {
-    KNOCKING: {OUTSIDE, SILENT, INSIDE, FINISHED, GONE},
+    KNOCKING: {OUTSIDE, SILENT, GREETED, INSIDE, FINISHED, GONE},
     OUTSIDE: {SILENT, GREETED, INSIDE, FINISHED, GONE},
     SILENT: {GREETED, INSIDE, FINISHED, GONE},
     GREETED: {INSIDE, FINISHED, GONE},
@@ -49,6 +49,7 @@ class Due(enum.Enum):
     """What a deadline is for: what is over when it has come."""
 
     HANDSHAKE = "the time for the handshake"
+    REQUEST = "the time for what a browser asks for"
     PASSWORD = "the time for the password"
     GREETING = "the time for saying who one is, before anything else"
     ENTRY = "the time for a program to enter"

@@ -72,7 +72,7 @@ class Reader:
     def _history(self, query: Query) -> Found:
         found, looked_at = NOTHING, 0
         for block in _backwards(self._path, query.first, query.before, _READ):
-            found = found.behind(pick(readable(block.data, query.ignored), left(query, found)))
+            found = found.behind(pick(readable(block.data.splitlines(), query.ignored), left(query, found)))
             looked_at += len(block.data)
             if len(found.lines) == query.most or looked_at >= query.within:
                 break
@@ -83,7 +83,7 @@ class Reader:
         for block in _backwards(self._path, query.first, query.before, _SEARCHED):
             rest = left(query, found)
             if rest.most and (lines := _having(block.data, query.text)):
-                found = found.behind(pick(readable(lines, query.ignored), rest))
+                found = found.behind(pick(readable(lines.splitlines(), query.ignored), rest))
             total += self._readable(block, query.ignored)
             looked_at += len(block.data)
         return Found(found.lines, total, looked_at)

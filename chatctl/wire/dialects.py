@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from chatctl.wire import jsonl, text
+from chatctl.wire import frames, jsonl, text
 from chatctl.wire.events import Fact, Listed, Visit
 from chatctl.wire.words import Farewell
 
@@ -68,5 +68,11 @@ class Dialect(Protocol):
             number: see above.
         """
 
+    def wrap(self, lines: bytes) -> bytes:
+        """Lines of `jsonl` as a program is told them."""
 
-DIALECTS: dict[str, Dialect] = {"text": text, "json": jsonl}
+    def unwrap(self, data: bytes) -> list[bytes]:
+        """The lines of `jsonl`, without their ends, in some of what programs were told."""
+
+
+DIALECTS: dict[str, Dialect] = {"text": text, "json": jsonl, "web": frames}

@@ -66,6 +66,16 @@ def others(fact: Fact) -> bytes:
     raise AssertionError(f"nobody is told of {record}")
 
 
+def wrap(lines: bytes) -> bytes:
+    """See `Dialect.wrap`."""
+    return lines
+
+
+def unwrap(data: bytes) -> list[bytes]:
+    """See `Dialect.unwrap`."""
+    return data.splitlines()
+
+
 def own(fact: Fact) -> bytes | None:
     """What the person sees whom a fact concerns: the same."""
     return None
@@ -83,7 +93,7 @@ def _said(fact: Fact, record: Said) -> bytes:
 
 
 _SAID = re.compile(
-    rb'(\{"seq":\d+,"time":"[^"]*","kind":"(?:message|action)","uid":(\d+),[^\n]*?"text":")([^\n]*)("\}\n)'
+    rb'(\{"seq":\d+,"time":"[^"]*","kind":"(?:message|action)","uid":(\d+),[^\n]*?"text":")([^\n]*)("\} *\n)'
 )
 
 

@@ -75,7 +75,7 @@ class LineDecoder:
         guard: refuse a connection that begins like TLS or HTTP: yield `Rejected.TLS` or `Rejected.HTTP` and nothing
             after it. A browser could otherwise be made to speak in the room by any web page.
 
-    ``max_line`` may be changed. ``telnet``: the peer's, once it may have spoken that, with replies that are to be sent.
+    ``max_line`` may be changed. ``telnet``: the peer's, once it may have spoken that.
     ``thrown``: how each line began, in its first `BEGINNING` bytes, that was too long among the last that came.
     """
 
@@ -90,6 +90,18 @@ class LineDecoder:
         self._partial = b""  # a line that has not ended, at most max_line + 1 bytes
         self._skipping = False  # inside a line that was too long
         self._ended = False  # nothing gets through any more
+
+    @property
+    def closed(self) -> bool:
+        """Whether the peer has said that nothing more comes, though its connection has not ended."""
+        return False
+
+    def replies(self) -> bytes:
+        """Take what is to be sent to the peer by what is below the lines: telnet."""
+        if self.telnet is None:
+            return b""
+        replies, self.telnet.replies = self.telnet.replies, b""
+        return replies
 
     @property
     def partial(self) -> bytes:

@@ -51,6 +51,16 @@ def others(fact: Fact) -> bytes:
     raise AssertionError(f"nobody is told of {fact.record}")
 
 
+def wrap(lines: bytes) -> bytes:
+    """See `Dialect.wrap`: nobody is told so."""
+    return lines
+
+
+def unwrap(data: bytes) -> list[bytes]:
+    """See `Dialect.unwrap`: nothing is."""
+    return []
+
+
 def own(fact: Fact) -> bytes | None:
     """What the person sees in place of that whom it concerns; None: the same."""
     match fact.record:

@@ -63,6 +63,12 @@ class Numbered:
     def who(self, people: Sequence[Listed], asker: int, *, number: int = 0) -> bytes:
         return self.answer(*(listed.name for listed in people))
 
+    def wrap(self, lines: bytes) -> bytes:
+        return lines
+
+    def unwrap(self, data: bytes) -> list[bytes]:
+        return data.splitlines()
+
     def history(self, found: Sequence[bytes], total: int, *, number: int = 0) -> bytes:
         return self.answer(*(line.decode() for line in found))
 
