@@ -29,7 +29,7 @@ from chatctl.cli.server import command
 from chatctl.layers import tls
 from chatctl.layers.certificate import fingerprint
 from chatctl.room.limits import Limits
-from chatctl.server import build, operation
+from chatctl.server import Pages, build, operation
 from chatctl.server.base import DEFAULT_USERS, Server
 from chatctl.server.store import Bounds
 
@@ -555,7 +555,11 @@ class ThreadRoom(AnyRoom):
     """A server in a thread of the test, one at a time. What a process measures, and signals, it has none of.
 
     An exception in one of its threads is a warning of pytest's, and so an error.
+
+    ``web``: the port for browsers, if they are let in.
     """
+
+    web: int
 
     def __init__(
         self,
@@ -582,6 +586,7 @@ class ThreadRoom(AnyRoom):
             transcript=options["transcript"],
             store=options["store"],
             bounds=Bounds(options["store_size"], options["store_days"]),
+            pages=Pages(options["web"], options["web_hosts"], options["web_proxies"]) if options["web"] else None,
         )
         super().__init__(
             self._server.listener.port,
@@ -592,6 +597,8 @@ class ThreadRoom(AnyRoom):
             context=certificates.context(identity=identity) if certificates else None,
             password=password,
         )
+        if options["web"]:
+            self.web = self._server.listeners[1].port
         self._records = Records(diagnostics)
         self._log = logging.getLogger("chatctl")
         self._log.setLevel(logging.INFO if options["verbose"] else logging.WARNING)

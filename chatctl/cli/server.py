@@ -87,6 +87,30 @@ from chatctl.cli.options import Number, Rate, Size, Time, address, network, plac
     help="Keep it for so many days; 0 means until --store-size is reached.",
 )
 @option(
+    "--web",
+    group="Web",
+    metavar="HOST:PORT",
+    type=place,
+    help="Let browsers in at this address, too; needs chatctl[web].",
+)
+@option(
+    "--web-host",
+    "web_hosts",
+    group="Web",
+    metavar="NAME",
+    multiple=True,
+    help="A name of this server by which browsers may ask for the page, besides its addresses; repeatable.",
+)
+@option(
+    "--web-proxy",
+    "web_proxies",
+    group="Web",
+    metavar="NETWORK",
+    multiple=True,
+    type=network,
+    help="Believe who comes from this address or network for whom it asks (X-Forwarded-For); repeatable.",
+)
+@option(
     "--grace",
     type=Time("0", "86400"),
     default="60",
@@ -201,9 +225,13 @@ def command(host: str | None, port: int | None, mode: str, verbose: bool, quiet:
     from dataclasses import fields
 
     from chatctl.room.limits import Limits
-    from chatctl.server import serve
+    from chatctl.server import Pages, serve
     from chatctl.server.store import Bounds
 
     bounds = Bounds(options.pop("store_size"), options.pop("store_days"))
+    web, names, proxies = (options.pop(name) for name in ("web", "web_hosts", "web_proxies"))
+    if not web and (names or proxies):
+        raise click.UsageError("--web-host and --web-proxy need --web HOST:PORT")
+    pages = Pages(web, names, proxies) if web else None
     limits = Limits(**{field.name: options.pop(field.name) for field in fields(Limits)})
-    serve(host, port, mode, limits, **options, bounds=bounds, verbosity=verbose - quiet)
+    serve(host, port, mode, limits, **options, bounds=bounds, pages=pages, verbosity=verbose - quiet)

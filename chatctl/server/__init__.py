@@ -5,13 +5,15 @@ import functools
 import importlib
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatctl.errors import ListenError, ResourceError
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
+    from chatctl.room.door import Network
     from chatctl.room.limits import Limits
     from chatctl.server.base import Server
     from chatctl.server.console import Sink
@@ -19,6 +21,21 @@ if TYPE_CHECKING:
     from chatctl.server.store import Bounds
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+
+class Pages(NamedTuple):
+    """Where browsers come in.
+
+    Attributes:
+        place: HOST:PORT to listen on; port 0 picks a free one.
+        names: of this server, by which browsers may ask for the page, besides its addresses and localhost.
+        proxies: networks of proxies that say for whom they ask.
+    """
+
+    place: str
+    names: "Sequence[str]" = ()
+    proxies: "Sequence[Network]" = ()
+
 
 MODES = {
     "select": "chatctl.server.selector:SelectServer",
@@ -39,6 +56,7 @@ def build(
     transcript: str | None = None,
     store: str | None = None,
     bounds: "Bounds | None" = None,
+    pages: Pages | None = None,
 ) -> "Server":
     """Make a server that listens already; `Server.run` has it serve, in whichever thread, and it is to be closed.
 
@@ -54,10 +72,11 @@ def build(
         transcript: a file that the room's lines are appended to.
         store: a directory where the room is kept, see `Store`.
         bounds: how much of it.
+        pages: where browsers come in; None: they do not.
 
     Raises:
         ListenError: an address cannot be had.
-        ResourceError: a file or a directory cannot be used.
+        ResourceError: a file, a directory or an extra cannot be used.
     """
     from chatctl.room.room import Room
     from chatctl.server.console import Outlet
@@ -77,9 +96,18 @@ def build(
 
         outlets.append(Outlet(conversation, lock, Transcript(transcript), limits.max_lag))
     sockets = _sockets(host, port)
+    browsers = None
+    if pages:
+        from chatctl.server import listener
+        from chatctl.server.web import Site
+        from chatctl.wire import host_and_port
+
+        name, web_port = host_and_port(pages.place)
+        site = Site(pages.names, pages.proxies, secure=bool(layers()), max_line=limits.max_line)
+        browsers = listener.bind(name, web_port or 0), site
     module, name = MODES[mode].split(":")
     backend: type[Server] = getattr(importlib.import_module(module), name)
-    return backend(room, lock, sockets, layers=layers, outlets=outlets, store=kept)
+    return backend(room, lock, sockets, layers=layers, outlets=outlets, store=kept, pages=browsers)
 
 
 def _password(file: str | None, limits: "Limits") -> bytes | None:
@@ -118,6 +146,7 @@ def serve(
     transcript: str | None = None,
     store: str | None = None,
     bounds: "Bounds | None" = None,
+    pages: Pages | None = None,
     metrics: str | None = None,
     verbosity: int = 0,
 ) -> None:
@@ -136,6 +165,7 @@ def serve(
         transcript: a file that the room's lines are appended to.
         store: a directory where the room is kept, see `Store`.
         bounds: how much of it.
+        pages: where browsers come in; None: they do not.
         metrics: HOST:PORT, where the counters are served for Prometheus.
         verbosity: 1 also logs who was refused and why members went, -1 only errors.
 
@@ -146,6 +176,7 @@ def serve(
     from chatctl.server import console, invitation, operation, systemd
     from chatctl.server.base import within_descriptors
     from chatctl.server.terminal import Terminal
+    from chatctl.wire import host_and_port
 
     with contextlib.ExitStack() as stack:
         terminal = Terminal()
@@ -176,9 +207,16 @@ def serve(
                 transcript=transcript,
                 store=store,
                 bounds=bounds,
+                pages=pages,
             )
         )
-        way = invitation.way(server, host, password=password_file is not None, client_ca=tls_client_ca is not None)
+        way = invitation.way(
+            server,
+            host,
+            password=password_file is not None,
+            client_ca=tls_client_ca is not None,
+            web=host_and_port(pages.place)[0] if pages else None,
+        )
         say = diagnostics.say if verbosity > 0 or (verbosity == 0 and os.isatty(_STDERR)) else None
         secrets = [file for file in (password_file, tls_key or tls_cert) if file]
         server.console.follow(functools.partial(invitation.give, way, secrets, say))

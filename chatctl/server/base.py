@@ -11,21 +11,20 @@ import logging
 import math
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from chatctl import wire
 from chatctl.descriptors import raise_limit
 from chatctl.layers import Layer
 from chatctl.room.door import MORE, Door, network
-from chatctl.room.endings import FELL_BEHIND, SHUTDOWN
+from chatctl.room.endings import FELL_BEHIND, LEFT, SHUTDOWN
 from chatctl.room.entrance import SPEAKS_TLS
 from chatctl.room.limits import Limits
 from chatctl.room.lookup import Found, Query
 from chatctl.room.room import Room
-from chatctl.room.stages import KNOCKING, SILENT
+from chatctl.room.stages import KNOCKING, SILENT, Due
 from chatctl.server.channel import Channel
 from chatctl.server.console import Outlet
 from chatctl.server.counters import Counters
@@ -37,6 +36,9 @@ from chatctl.server.loop import Loop
 from chatctl.server.store import Store
 from chatctl.wire import Address
 from chatctl.wire.words import FULL, TOO_MANY, Farewell
+
+if TYPE_CHECKING:
+    from chatctl.server.web import Caller, Site
 
 DEFAULT_USERS = 10_000
 """Members at a time, where nobody says how many."""
@@ -93,6 +95,7 @@ class Server(abc.ABC):
         layers: makes those of a newcomer's connection, none for plain text. It may be replaced.
         outlets: what shows the room's log, the console first.
         store: keeps it, if it is kept.
+        pages: where browsers come in, and what is served to them; none: they do not.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Server(abc.ABC):
         layers: Callable[[], Sequence[Layer]],
         outlets: list[Outlet],
         store: Store | None = None,
+        pages: "tuple[list[socket.socket], Site] | None" = None,
     ) -> None:
         self.room = room
         self.lock = lock
@@ -125,6 +129,10 @@ class Server(abc.ABC):
         self.due = math.inf  # when the loop looks at its deadlines next, if nothing wakes it
         self.loop = Loop()
         self.listener = Listener(sockets, self.loop.selector, self._welcome)
+        self.listeners = [self.listener]
+        if pages:
+            listening, self._site = pages
+            self.listeners.append(Listener(listening, self.loop.selector, self._welcome_pages, tell=self._site.refusal))
         self._since = time.time()
         self._stopping = False
 
@@ -141,7 +149,7 @@ class Server(abc.ABC):
         if self.store:
             self.store.start()
             self.loop.wake()  # it has started again: that is to be written
-        while not self._stopping or self.links or self.listener.lingering:
+        while not self._stopping or self.links or any(listener.lingering for listener in self.listeners):
             self.turn()
         self.finish()
         if self.store:
@@ -153,13 +161,15 @@ class Server(abc.ABC):
         now = time.monotonic()
         if self._stopping:
             self._end = now
-            self.listener.tick(math.inf)
+            for listener in self.listeners:
+                listener.tick(math.inf)
             with self.lock:
                 self.room.tick(math.inf)
             return
         self._stopping = True
         self._end = now + SHUTDOWN
-        self.listener.stop()
+        for listener in self.listeners:
+            listener.stop()
         with self.lock:
             self.room.close(now)
 
@@ -179,7 +189,7 @@ class Server(abc.ABC):
                 incomplete=ledger.incomplete,
                 bytes_in=self.room.received,
                 bytes_out=self.delivery.sent,
-                refused=dict(Counter(self.listener.refused) + self.room.refused),
+                refused=dict(sum((listener.refused for listener in self.listeners), self.room.refused)),
                 ended=dict(self.room.left),
                 cut=dict(self.room.cut),
                 stored=self.store.counters() if self.store else None,
@@ -228,7 +238,8 @@ class Server(abc.ABC):
     def tick(self) -> None:
         """Act on the deadlines that have come."""
         now = time.monotonic()
-        self.listener.tick(now)
+        for listener in self.listeners:
+            listener.tick(now)
         with self.lock:
             self.room.tick(now)
 
@@ -241,7 +252,7 @@ class Server(abc.ABC):
     def look_ahead(self) -> None:
         """Find out when the next deadline is ``due``."""
         assert held(self.lock)
-        deadlines = (self.room.first_due, self.listener.deadline)
+        deadlines = [self.room.first_due, *(listener.deadline for listener in self.listeners)]
         self.due = min((at for at in deadlines if at is not None), default=math.inf)
 
     def receive(self, link: Link, data: bytes | None) -> None:
@@ -253,12 +264,15 @@ class Server(abc.ABC):
         fresh = False
         if layered:
             fresh = layered.established and link.stage is KNOCKING
-            if fresh:
+            if fresh and not link.caller:
                 self.room.join(link, now, layered.identity)
             if layered.pending:
                 self.room.touch(link)
         if data is not None:
-            self.room.receive(link, data, now)
+            if link.caller:
+                self._answer(link, link.caller, data, now)
+            else:
+                self.room.receive(link, data, now)
             if not data or (layered and layered.ended):
                 link.eof = True
                 self.room.receive(link, b"", now)
@@ -266,6 +280,27 @@ class Server(abc.ABC):
             self._fail_tls(link, layered)
         if fresh:
             self.hear_out(link)
+
+    def _answer(self, link: Link, caller: "Caller", data: bytes, now: float) -> None:
+        """Answer the request of a browser, when all of it is there; a page is in the room from then on."""
+        if not data:
+            self.room.leave(link, now, LEFT)
+            return
+        answer = caller.receive(data)
+        if answer is None:
+            return
+        link.caller = None
+        host, why = answer.address.host, None
+        if answer.address != link.address:  # there is a proxy between
+            self.room.relocate(link, answer.address)
+            why = self.door.refusal(host, len(self.links) - 1, self.room.links_from(host) - 1)
+        link.tell(self._site.refusal(why) if why else answer.data, answer=False)
+        if why or answer.decoder is None:
+            self.room.finish(link, now, why or LEFT)
+            return
+        self.room.open(link, now, answer.decoder, link.layered.identity if link.layered else "")
+        if answer.rest:
+            self.room.receive(link, answer.rest, now)
 
     def hear_out(self, link: Link) -> None:
         """Read a newcomer that is about to be greeted: it may have said already who it is."""
@@ -290,7 +325,7 @@ class Server(abc.ABC):
 
     def _fail_tls(self, link: Link, layered: Channel) -> None:
         """End a link whose TLS cannot go on: an alert is still to be sent, or the truth in plain text."""
-        if layered.begun:
+        if layered.begun or link.caller:
             self.room.finish(link, time.monotonic(), f"TLS failed: {layered.failure}")
         else:
             self.room.dismiss(link, time.monotonic(), Farewell("tls", SPEAKS_TLS), "spoke no TLS")
@@ -325,12 +360,19 @@ class Server(abc.ABC):
                 if why:
                     self.listener.refuse(sock, address, why, time.monotonic())
 
-    def _let_in(self, sock: socket.socket, address: Address) -> str | None:
-        """Make a newcomer a link, or return why not."""
+    def _welcome_pages(self, newcomers: list[tuple[socket.socket, Address]]) -> None:
+        with self.lock:
+            for sock, address in newcomers:
+                why = self._let_in(sock, address, self._site.caller(address))
+                if why:
+                    self.listeners[1].refuse(sock, address, why, time.monotonic())
+
+    def _let_in(self, sock: socket.socket, address: Address, caller: "Caller | None" = None) -> str | None:
+        """Make a newcomer a link, or return why not; a caller is a browser's."""
         host = address.host
         if why := self.door.refusal(host, len(self.links), self.room.links_from(host)):
             return why
-        link = Link(self.room.ledger.log("text"), address, sock, self.layers())
+        link = Link(self.room.ledger.log("text"), address, sock, self.layers(), caller)
         try:
             self.start(link)
         except (RuntimeError, OSError) as error:
@@ -339,8 +381,8 @@ class Server(abc.ABC):
         link.watch_over()
         self.links.add(link)
         self.room.arrive(link)
-        if link.layered:
-            self.room.knock(link, time.monotonic())
+        if link.layered or caller:
+            self.room.knock(link, time.monotonic(), Due.REQUEST if caller else Due.HANDSHAKE)
         else:
             self.room.join(link, time.monotonic())
             self.hear_out(link)

@@ -26,7 +26,8 @@ class Way(NamedTuple):
 
     ``host``: what the server was told to listen on; None: systemd has handed down the sockets. ``addresses``: where it
     listens. ``password``: it asks for one. ``certificate``: what it shows under TLS; None: it speaks plain text.
-    ``client_ca``: it asks for a certificate.
+    ``client_ca``: it asks for a certificate. ``web``, ``pages``: what it listens on for browsers, as it was told, and
+    where that is; none: it does not.
     """
 
     host: str | None
@@ -34,16 +35,19 @@ class Way(NamedTuple):
     password: bool = False
     certificate: "Certificate | None" = None
     client_ca: bool = False
+    web: str | None = None
+    pages: Sequence[Address] = ()
 
 
-def way(server: Server, host: str | None, *, password: bool, client_ca: bool) -> Way:
+def way(server: Server, host: str | None, *, password: bool, client_ca: bool, web: str | None = None) -> Way:
     """How others get into a server's room; see `Way`."""
     certificate = None
     if layers := server.layers():
         from chatctl.layers.handshake import certificate_of
 
         certificate = certificate_of(layers[0])
-    return Way(host, server.listener.addresses, password, certificate, client_ca)
+    pages = server.listeners[1].addresses if web else ()
+    return Way(host, server.listener.addresses, password, certificate, client_ca, web, pages)
 
 
 def give(way: Way, secrets: Sequence[str], say: Callable[[str], None] | None) -> None:
@@ -68,6 +72,10 @@ def lines(way: Way) -> list[str]:
         if way.client_ca:
             client, other = f"{client} --tls-cert FILE", f"{other} -cert FILE"
         found.append(f"join: {client}, or {other} ({how}, {secret})")
+    scheme = "https" if certificate else "http"
+    if way.pages:
+        places = _places(way._replace(host=way.web, addresses=way.pages))
+        found += [f"in a browser: {scheme}://{place}/" for place in places]
     if certificate and not certificate.self_signed:
         found.append(f"its certificate is {certificate.fingerprint}")
     return found

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from chatctl.keepalive import keep_alive
 from chatctl.layers import Layer
@@ -11,6 +12,9 @@ from chatctl.room.log import Log
 from chatctl.room.stages import FINISHED, Member
 from chatctl.server.channel import Channel
 from chatctl.wire import Address
+
+if TYPE_CHECKING:
+    from chatctl.server.web import Caller
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, no time: close() resets and the kernel frees what was not sent
 
@@ -26,14 +30,22 @@ class Link(Member):
     The socket is a blocking one without a timeout in both modes: what must not wait says MSG_DONTWAIT. Bytes are
     received and sent through ``channel``: that is the socket, or what stands before it: ``layered``, if it has layers.
 
-    ``eof``: the peer has closed its end, nothing more will be read. ``shut``: we have closed ours, nothing more
-    will be sent. ``watched``: what the selector watches it for.
+    ``caller``: a browser that has asked for nothing yet. ``eof``: the peer has closed its end, nothing more will be
+    read. ``shut``: we have closed ours, nothing more will be sent. ``watched``: what the selector watches it for.
     """
 
-    __slots__ = ("channel", "eof", "layered", "shut", "sock", "watched")
+    __slots__ = ("caller", "channel", "eof", "layered", "shut", "sock", "watched")
 
-    def __init__(self, log: Log, address: Address, sock: socket.socket, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        address: Address,
+        sock: socket.socket,
+        layers: Sequence[Layer],
+        caller: "Caller | None" = None,
+    ) -> None:
         super().__init__(log, address)
+        self.caller = caller
         self.sock = sock
         self.layered = Channel(sock, layers) if layers else None
         self.channel: socket.socket | Channel = self.layered or sock

@@ -103,6 +103,7 @@ class Listener:
         sockets: from `bind`; they are closed by `stop`.
         selector: calls ``key.data(mask)``.
         welcome: called with the newcomers' sockets (blocking, without a timeout) and addresses.
+        tell: how one that is refused is told why.
 
     ``addresses``: where it listens; all have the same ``port``, unless systemd has handed them down. ``refused`` counts
     by the reason those who were turned away.
@@ -113,6 +114,8 @@ class Listener:
         sockets: list[socket.socket],
         selector: selectors.BaseSelector,
         welcome: Callable[[list[tuple[socket.socket, Address]]], None],
+        *,
+        tell: Callable[[str], bytes] = wire.answer,
     ) -> None:
         for listening in sockets:
             listening.setblocking(False)
@@ -121,6 +124,7 @@ class Listener:
         self._sockets = sockets
         self._selector = selector
         self._welcome = welcome
+        self._tell = tell
         self.refused: Counter[str] = Counter()
         self._spare: int | None = None  # a descriptor to give up when there is no other to accept with
         self._parting: dict[socket.socket, float] = {}  # the refused, with their deadlines, the earliest first
@@ -148,7 +152,7 @@ class Listener:
     def refuse(self, newcomer: socket.socket, address: Address, why: str, now: float) -> None:
         """Tell a newcomer why it cannot come in, and end its connection."""
         self._note(address, why)
-        _tell(newcomer, why)
+        self._say(newcomer, why)
         with contextlib.suppress(OSError):
             if len(self._parting) < _REFUSED:
                 self._selector.register(newcomer, selectors.EVENT_READ, functools.partial(self._read, newcomer))
@@ -213,7 +217,7 @@ class Listener:
             newcomer, address = listening.accept()
             with newcomer:
                 self._note(Address.of(address), "out of descriptors")
-                _tell(newcomer, FULL)
+                self._say(newcomer, FULL)
                 newcomer.recv(65536, socket.MSG_DONTWAIT)
         self._take_spare()
         return True
@@ -251,8 +255,7 @@ class Listener:
         self._selector.unregister(refused)
         refused.close()
 
-
-def _tell(newcomer: socket.socket, why: str) -> None:
-    with contextlib.suppress(OSError):
-        newcomer.send(wire.answer(why), socket.MSG_DONTWAIT)
-        newcomer.shutdown(socket.SHUT_WR)
+    def _say(self, newcomer: socket.socket, why: str) -> None:
+        with contextlib.suppress(OSError):
+            newcomer.send(self._tell(why), socket.MSG_DONTWAIT)
+            newcomer.shutdown(socket.SHUT_WR)

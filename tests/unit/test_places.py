@@ -11,7 +11,7 @@ from chatctl.room.commands import MEMBERS
 from chatctl.room.ledger import Ledger
 from chatctl.room.places import ASLEEP
 from chatctl.room.programs import ENTRY, MAX_TOLD, MOST_OWED, PASSWORD
-from chatctl.room.stages import FINISHED, GONE, GREETED, INSIDE, Member
+from chatctl.room.stages import FINISHED, GONE, GREETED, INSIDE, KNOCKING, Due, Member
 from chatctl.wire.events import Announced, Left
 from chatctl.wire.words import Farewell
 from tests.documents import ROOT
@@ -116,6 +116,19 @@ def test_a_program_enters() -> None:
     assert drain(other) == "> New user alice entered (2 users online)\n"
     assert texts(guests.hear(member, "hi", "there")) == [(3, "hi"), (4, "there")]
     assert drain(other) == "[alice] hi\n[alice] there\n"
+
+
+def test_a_browser_that_asks_for_nothing() -> None:
+    """It has ten seconds, then its connection is given up; nobody sees anything of it."""
+    guests = Programs()
+    other = guests.join("a:1")
+    member = guests.arrive("a:2")
+    guests.room.knock(member, 0.0, Due.REQUEST)
+    guests.pass_time(9.9)
+    assert member.stage is KNOCKING
+    guests.pass_time(0.1)
+    assert member.stage is GONE
+    assert (drain(member), drain(other), guests.room.ledger.hosts) == ("", "", {"a": 1})
 
 
 def test_who_comes_back_misses_nothing() -> None:
