@@ -48,7 +48,8 @@ EPOCHS = 100
 """Epochs before the present one that are remembered."""
 
 _SAID = re.compile(
-    rb'\{"seq":(\d+),"time":"[^"]*","kind":"(?:message|action)","uid":(\d+),"from":"(?:[^"\\]|\\.)*"(?:,"id":(\d+))?,"text":"'
+    rb'\{"seq":(\d+),"time":"[^"]*","kind":"(?:message|action)","uid":(\d+),'
+    rb'"from":"(?:[^"\\]|\\.)*"(?:,"id":(\d+))?,"text":"'
 )
 
 OWN = frozenset({"segment", "epoch", "place", "dropped", "address", "bans", "missing", "end"})

@@ -162,7 +162,7 @@ class ThreadsServer(Server):
                     return
                 if limit == 0:
                     break
-            self.commit()
+            self.commit()  # without the lock, as it writes: what readers append meanwhile is for the next round
             with self.lock:
                 alone, together, touched = self.delivery.collect()
                 for link in touched:
